@@ -1,0 +1,187 @@
+"""The command line: what may be typed, and how errors end.  What a verb does stands in bench/commands/."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+VERBS = ("run", "status", "table", "plot", "list", "show")
+LISTED = ("methods", "noise", "datasets", "networks", "suites")
+
+EPILOG = """exit codes: 0 all planned runs are done; 1 some failed; 2 bad usage, nothing was started; 3 a stored result is
+damaged; 75 interrupted: the same command goes on; 130 interrupted twice."""
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with exact option names, a suggestion for misspelt ones, and one line for an error."""
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(
+            *args, **{"allow_abbrev": False, "formatter_class": argparse.RawDescriptionHelpFormatter, **kwargs}
+        )  # type: ignore[arg-type]
+
+    def error(self, message: str) -> NoReturn:
+        words = message.partition("unrecognized arguments: ")[2].split()
+        options = [option for action in self._actions for option in action.option_strings]
+        near = difflib.get_close_matches(words[0].partition("=")[0], options, 1) if words else []
+        hint = f"; did you mean {near[0]}?" if near else ""
+        self.exit(2, f"{self.prog}: {message}{hint}\n")
+
+
+def parser() -> Parser:
+    """The parser of all verbs."""
+    top = Parser(prog="run_bench.py", description="Benchmark of learning with noisy labels.", epilog=EPILOG)
+    verbs = top.add_subparsers(dest="verb", metavar="VERB", parser_class=Parser)
+    run = verbs.add_parser(
+        "run", help="do the runs of a suite that are not done, then print its table (the default)", epilog=EPILOG
+    )
+    _selection(run)
+    _running(run)
+    status = verbs.add_parser("status", help="how far the runs of a suite are")
+    _selection(status)
+    status.add_argument("--json", action="store_true", help="one JSON document on standard output")
+    table = verbs.add_parser("table", help="the accuracy table of a suite, from finished runs")
+    _selection(table)
+    _tabling(table)
+    table.add_argument("--format", choices=("text", "csv", "md", "tex", "json"), default="text", help="default: text")
+    table.add_argument(
+        "--allow-incomplete", action="store_true", help="print the table although a stored result is damaged"
+    )
+    plot = verbs.add_parser("plot", help="draw the plots of a suite from finished runs")
+    _selection(plot)
+    plot.add_argument("--out", type=Path, metavar="DIR", help="folder for PNG and SVG (default: beside the table)")
+    listing = verbs.add_parser("list", help="what can be named: " + ", ".join(LISTED))
+    listing.add_argument("what", choices=LISTED, metavar="|".join(LISTED))
+    listing.add_argument("--json", action="store_true", help="one JSON document on standard output")
+    show = verbs.add_parser("show", help="all about one run")
+    show.add_argument("run_id", metavar="RUN_ID", help="or the first letters of one")
+    show.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
+    show.add_argument("--json", action="store_true", help="the stored record as it is")
+    return top
+
+
+def _selection(verb: argparse.ArgumentParser) -> None:
+    what = verb.add_argument_group("which runs")
+    what.add_argument(
+        "suite", nargs="?", metavar="SUITE", help="a name of `list suites`, or a .toml file (default: quickstart)"
+    )
+    what.add_argument("--dataset", metavar="D", help="instead of a suite: see `list datasets`")
+    what.add_argument(
+        "--noise", nargs="+", metavar="FAMILY:RATE", help="such as symmetric:0.5 or pairflip:0.45:flips=iid"
+    )
+    what.add_argument(
+        "--methods", nargs="+", metavar="NAME", help="see `list methods`; path/to/file.py:Class for your own"
+    )
+    what.add_argument("--seeds", nargs="+", metavar="N", help="such as 0-4 or 0 1 2")
+    what.add_argument(
+        "--noise-seed", type=int, metavar="N", help="one set of wrong labels for all seeds (default: each seed its own)"
+    )
+    what.add_argument("--network", metavar="N", help="see `list networks`")
+    what.add_argument(
+        "--preset",
+        metavar="P",
+        help="uniform (one recipe for all, the default), or a preset of the methods, such as paper",
+    )
+    what.add_argument("--epochs", type=int, metavar="E")
+    what.add_argument(
+        "--val", type=float, metavar="SHARE", help="of the training set held out with its wrong labels (default: 0.1)"
+    )
+    what.add_argument("--train-limit", type=int, metavar="N", help="use N training samples only, to try things out")
+    what.add_argument(
+        "--test-limit", type=int, metavar="N", help="score the first N test samples only, to try things out"
+    )
+    what.add_argument(
+        "--set",
+        nargs="+",
+        metavar="KEY=VALUE",
+        default=[],
+        help="epochs=5, optimizer.lr=0.01, cmd_p.eta=0.3: METHOD.FIELD is a hyper-parameter",
+    )
+    what.add_argument(
+        "--allow-plugin", action="store_true", help="let a suite file name methods by path: their code will be run"
+    )
+    verb.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
+
+
+def _tabling(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--rule",
+        choices=("last", "last10", "noisy_val", "clean_val", "oracle"),
+        default="last",
+        help="which epoch counts (default: last)",
+    )
+    verb.add_argument(
+        "--head",
+        default="headline",
+        metavar="H",
+        help="headline (mean of the networks, the default), ensemble, net1, ...",
+    )
+    verb.add_argument("--baseline", metavar="NAME", help="method to compare with (default: the suite's, or its first)")
+
+
+def _running(run: argparse.ArgumentParser) -> None:
+    how = run.add_argument_group("how to run them (changes no number)")
+    how.add_argument(
+        "--data-dir",
+        type=Path,
+        metavar="DIR",
+        help="folder with the datasets, as torchvision lays them out (default: $LNBENCH_DATA, else a cache folder)",
+    )
+    how.add_argument("--download", action="store_true", help="fetch a missing dataset into that folder")
+    how.add_argument("--devices", default="auto", metavar="D", help="auto (every GPU, else the CPU), cpu, or cuda:0,1")
+    how.add_argument(
+        "--per-device",
+        type=int,
+        metavar="N",
+        help="runs at a time on each device (default: 1 a GPU; on the CPU one a core)",
+    )
+    how.add_argument(
+        "--start",
+        choices=("auto", "fork", "exec"),
+        default="auto",
+        help="how a run's process starts (auto: fork on the CPU, exec on a GPU)",
+    )
+    how.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="print the runs, what is done already and the expected cost; start nothing",
+    )
+    how.add_argument(
+        "--stale",
+        choices=("keep", "rerun"),
+        default="keep",
+        help="finished runs made by other code: keep them (default), or train them again",
+    )
+    how.add_argument("--no-retry-failed", action="store_true", help="leave runs alone that failed in an earlier launch")
+    _tabling(run)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit code. A user's mistake is one line on standard error and 2."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or (words[0] not in VERBS and words[0] not in ("-h", "--help")):
+        words.insert(0, "run")
+    args, extra = parser().parse_known_args(words)
+    if extra:
+        _refuse(args.verb, extra)
+    try:
+        command = importlib.import_module(f"bench.commands.{args.verb}")
+        return int(command.main(args))
+    except ValueError as error:
+        print(f"run_bench.py {args.verb}: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # `... | head`: the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _refuse(verb: str, extra: Sequence[str]) -> NoReturn:
+    actions = next(a for a in parser()._actions if isinstance(a, argparse._SubParsersAction))
+    chosen: Parser = actions.choices[verb]
+    chosen.error(f"unrecognized arguments: {' '.join(extra)}")

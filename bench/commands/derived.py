@@ -1,0 +1,177 @@
+"""Tables and plots from finished runs: derived files, made again whenever what they rest on has changed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.files import canonical, parse, publish, read_regular
+from bench.sweep.grid import Planned, Suite
+from bench.sweep.store import Corrupt, State, Store
+
+if TYPE_CHECKING:
+    from bench.evidence.cells import Table
+
+EVIDENCE = Path(__file__).resolve().parent.parent / "evidence"
+
+
+@dataclass
+class Evidence:
+    """Valid results of planned runs, and why the others have none."""
+
+    suite: Suite
+    runs: list[Planned]
+    payloads: list[dict[str, Any]] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    corrupt: dict[str, str] = field(default_factory=dict)
+    digests: dict[str, str] = field(default_factory=dict)  # run_id -> digest of its payload
+
+    @property
+    def methods(self) -> list[str]:
+        return list(dict.fromkeys(run.config.method.name for run in self.runs))
+
+    @property
+    def columns(self) -> list[str]:
+        from bench.evidence.records import noise_text
+
+        return list(dict.fromkeys(noise_text(run.config.to_dict()["noise"]) for run in self.runs))
+
+
+def gather(store: Store, suite: Suite, runs: list[Planned]) -> Evidence:
+    """Read every planned run's result: the only road from a run to a number."""
+    found = Evidence(suite, runs)
+    for run in runs:
+        folder = store.run(run.run_id)
+        try:
+            result = folder.result()
+        except Corrupt as error:
+            found.corrupt[run.run_id] = str(error)
+            continue
+        if result is not None:
+            found.payloads.append(result.payload)
+            found.digests[run.run_id] = result.payload_sha256
+        elif folder.state() is State.FAILED:
+            found.failed[run.run_id] = str((folder.last_failure() or {}).get("message", "failed"))
+    return found
+
+
+def table_of(found: Evidence, rule: str, head: str, baseline: str) -> Table:
+    """The accuracy table of what was gathered."""
+    from bench.evidence.tables import accuracy_table
+
+    expected = {run.run_id: run.config.to_dict() for run in found.runs}
+    return accuracy_table(
+        found.payloads,
+        methods=found.methods,
+        columns=found.columns,
+        rule=rule,
+        head=head,
+        baseline=baseline,
+        expected=expected,
+        failed=found.failed | found.corrupt,
+        defaults={run.config.method.name: _defaults(run) for run in found.runs},
+    )
+
+
+def _defaults(run: Planned) -> dict[str, Any]:
+    from methods import registry
+
+    return {field.name: field.default for field in registry.describe(run.spec).fields}
+
+
+def write_table(store: Store, found: Evidence, table: Table) -> list[Path]:
+    """Publish the table as CSV, Markdown and LaTeX with the manifest of its inputs; return the paths."""
+    from bench.evidence import writers
+
+    folder = store.tables / found.suite.name
+    name = "accuracy" if (table.rule, table.head) == ("last", "headline") else f"accuracy-{table.rule}-{table.head}"
+    texts = {"csv": writers.to_csv(table), "md": writers.to_markdown(table), "tex": writers.to_latex(table)}
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for suffix, text in texts.items():
+        paths.append(folder / f"{name}.{suffix}")
+        publish(paths[-1], text.encode(), replace=True)
+    publish(folder / f"{name}.manifest.json", canonical(found.digests), replace=True)
+    return paths
+
+
+def write_plots(found: Evidence, folder: Path) -> list[Path]:
+    """Draw the plots that the records allow, as PNG and SVG; what is there from the same inputs is not drawn again."""
+    folder.mkdir(parents=True, exist_ok=True)
+    inputs = {"runs": found.digests, "order": [found.methods, found.columns], "code": _code()}
+    manifest = folder / "plots.manifest.json"
+    previous = _previous(manifest)
+    if previous.get("inputs") == inputs and all((folder / name).is_file() for name in previous["files"]):
+        return [folder / name for name in previous["files"]]
+    from bench.evidence import plots
+
+    drawn = {
+        "accuracy": plots.accuracy_over_epochs(found.payloads, methods=found.methods, columns=found.columns),
+        "memorisation": plots.memorisation(found.payloads, methods=found.methods, columns=found.columns),
+    }
+    if any(epoch["selection"] for payload in found.payloads for epoch in payload["history"]):
+        drawn["selection"] = plots.selection(found.payloads, methods=found.methods, columns=found.columns)
+    names = []
+    for stem, figure in drawn.items():
+        for suffix, data in plots.save(figure).items():
+            names.append(f"{stem}{suffix}")
+            publish(folder / names[-1], data, replace=True)
+    publish(manifest, canonical({"inputs": inputs, "files": names}), replace=True)
+    return [folder / name for name in names]
+
+
+def _previous(manifest: Path) -> dict[str, Any]:
+    try:
+        found = parse(read_regular(manifest))
+    except (FileNotFoundError, ValueError):  # none yet, or damaged: draw
+        return {}
+    return found if isinstance(found, dict) and isinstance(found.get("files"), list) else {}
+
+
+def _code() -> str:
+    """Digest of the drawing code: plots of an older one are not taken for today's."""
+    digest = hashlib.sha256()
+    for path in sorted(EVIDENCE.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def noise_lines(store: Store, found: Evidence) -> list[str]:
+    """One line for each column: what its labels really contain, from the stored labels, with the id of every seed."""
+    import noise
+    from bench.data.split import split
+
+    ids: dict[str, dict[int, str]] = {}
+    first: dict[str, Mapping[str, Any]] = {}
+    for payload in found.payloads:
+        config = payload["config"]
+        text = noise.NoiseSpec.from_dict({k: v for k, v in config["noise"].items() if k != "seed"}).label
+        ids.setdefault(text, {}).setdefault(config["noise"]["seed"], payload["noise_id"])
+        first.setdefault(text, payload)
+    lines = []
+    for text, payload in first.items():
+        data, seed = payload["config"]["dataset"], payload["config"]["noise"]["seed"]
+        rest = ", ".join(f"{s}: {name}" for s, name in sorted(ids[text].items()) if s != seed)
+        try:
+            labels, card = noise.from_bytes(
+                read_regular(store.noise / f"{payload['noise_id']}.npz"), payload["noise_id"]
+            )
+        except (FileNotFoundError, ValueError) as error:  # the number stands without it; the page says so
+            lines.append(f"{text}: id {payload['noise_id']}; the stored labels are not readable ({error})")
+            continue
+        parts = split(
+            labels.given,
+            labels.num_classes,
+            val=data["val"],
+            limit=data["train_limit"],
+            digest=data["digest"],
+            noise_seed=seed,
+        )
+        card = noise.card(labels, dataset=data["name"], digest=data["digest"], train_index=parts.train_index)
+        lines.append(
+            noise.card_line(card) + (f"; noise seed {seed} (other seeds {rest})" if rest else f"; noise seed {seed}")
+        )
+    return lines

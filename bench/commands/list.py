@@ -1,0 +1,91 @@
+"""`list`: what can be named in a suite or on the command line. Nothing is imported but numpy."""
+
+import argparse
+import json
+from typing import Any
+
+
+def main(args: argparse.Namespace) -> int:
+    entries = {"methods": methods, "noise": noise, "datasets": datasets, "networks": networks, "suites": suites}[
+        args.what
+    ]()
+    if args.json:
+        print(json.dumps(entries, indent=1))
+        return 0
+    for entry in entries:
+        print(entry["name"] + ("  " + entry["summary"] if entry.get("summary") else ""))
+        for line in entry.get("lines", []):
+            print(f"    {line}")
+    return 0
+
+
+def methods() -> list[dict[str, Any]]:
+    from methods import registry
+
+    entries = []
+    for name in registry.available():
+        info = registry.describe(name)
+        facts = [
+            f"{info.num_networks} network" + ("s" if info.num_networks > 1 else ""),
+            info.paper or "no paper: the control",
+        ]
+        facts += [f"told {', '.join(info.needs)}"] if info.needs else []
+        facts += [f"presets {', '.join(['uniform', *info.presets])}"]
+        fields = [f"{f.name} = {f.default!r}" + (f"    {f.meaning}" if f.meaning else "") for f in info.fields]
+        defaults = {f.name: f.default for f in info.fields}
+        entries.append(
+            {
+                "name": name,
+                "summary": info.summary,
+                "lines": ["; ".join(facts), *fields],
+                "defaults": defaults,
+                "needs": info.needs,
+                "paper": info.paper,
+            }
+        )
+    return entries
+
+
+def noise() -> list[dict[str, Any]]:
+    import noise as package
+
+    entries = []
+    for name in package.available():
+        about = package.describe(name)
+        lines = [
+            f"{dialect}: {facts['definition']} ({facts['used_by']})" for dialect, facts in about["dialects"].items()
+        ]
+        lines += [f"option {key} = {value!r}" for key, value in about["options"].items()]
+        entries.append({"name": name, "summary": about["definition"], "lines": lines, **about})
+    return entries
+
+
+def datasets() -> list[dict[str, Any]]:
+    from bench.data import datasets as known
+
+    entries = []
+    for name in known.available():
+        info = known.info(name)
+        channels, high, wide = info.shape
+        lines = [
+            f"{info.num_classes} classes, {info.train_size:,} for training, {info.test_size:,} for testing, {high}x{wide}x{channels}",
+            info.source,
+        ]
+        lines.append(f"files: {info.files}")
+        entries.append({"name": name, "summary": "", "lines": lines, "digest": info.digest})
+    return entries
+
+
+def networks() -> list[dict[str, Any]]:
+    from bench.training.catalog import NETWORKS
+
+    return [{"name": name, "summary": summary} for name, summary in NETWORKS.items()]
+
+
+def suites() -> list[dict[str, Any]]:
+    from bench.sweep import grid
+
+    return [
+        {"name": name, "summary": grid.load(name).title, "runs": len(grid.expand(grid.load(name)))}
+        for name in grid.available()
+    ]

@@ -1,0 +1,214 @@
+"""`run`: do what is not done, then print the table."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from bench.commands import derived, table
+from bench.commands.select import baseline_of, planned
+from bench.data import datasets
+from bench.files import publish, remove
+from bench.fingerprint import ROOT, fingerprint
+from bench.sweep import cost, devices
+from bench.sweep.grid import Planned, Suite
+from bench.sweep.job import Exit
+from bench.sweep.store import State, Store
+
+if TYPE_CHECKING:
+    from bench.sweep.executor import Outcome
+
+FINISHED = (State.DONE, State.DIVERGED)
+
+
+def main(args: argparse.Namespace) -> int:
+    suite, runs = planned(args)
+    baseline_of(args, suite, runs)
+    store = Store(args.results)
+    slots = devices.slots(args.devices, args.per_device, max(run.config.train.threads for run in runs))
+    states = {run.run_id: store.run(run.run_id).state() for run in runs}
+    stale = _stale(store, runs, states)
+    todo = [
+        run for run in runs if _is_open(states[run.run_id], args) or (args.stale == "rerun" and run.run_id in stale)
+    ]
+    if args.dry_run:
+        return _dry_run(store, suite, runs, todo, states, slots, args)
+    if stale and args.stale == "keep":
+        _note(f"{len(stale)} finished runs were made by other code and are kept (--stale rerun trains them again)")
+    outcomes: list[Outcome] = []
+    halted = ""
+    if todo:
+        _preflight(store, todo, args)
+        for run in todo:
+            if run.run_id in stale:
+                store.run(run.run_id).quarantine(store.run(run.run_id).path / "result.json")
+        store.save_suite(suite.name, suite.to_dict())
+        outcomes, halted = _execute(store, todo, len(runs) - len(todo), slots, args)
+    return _report(store, suite, runs, outcomes, halted, args)
+
+
+def _is_open(state: State, args: argparse.Namespace) -> bool:
+    return state not in FINISHED and not (args.no_retry_failed and state is State.FAILED)
+
+
+def _stale(store: Store, runs: Sequence[Planned], states: dict[str, State]) -> set[str]:
+    """Finished runs whose numbers were made by other code than today's."""
+    from methods import registry
+
+    today = {spec: fingerprint(registry.describe(spec).file) for spec in {run.spec for run in runs}}
+    found = set()
+    for run in runs:
+        if states[run.run_id] in FINISHED:
+            result = store.run(run.run_id).result()
+            if result is not None and result.payload["code"] != today[run.spec]:
+                found.add(run.run_id)
+    return found
+
+
+def _dry_run(
+    store: Store,
+    suite: Suite,
+    runs: Sequence[Planned],
+    todo: Sequence[Planned],
+    states: dict[str, State],
+    slots: Sequence[devices.Slot],
+    args: argparse.Namespace,
+) -> int:
+    open_ids = {run.run_id for run in todo}
+    print(f"{suite.title or suite.name}: {len(runs)} runs, {len(runs) - len(todo)} done already, {len(todo)} to do")
+    for run in runs:
+        mark = "to do" if run.run_id in open_ids else "done"
+        state = "" if states[run.run_id] in (State.PLANNED, *FINISHED) else f"  ({states[run.run_id].lower()})"
+        train = run.config.train
+        print(
+            f"  {mark:5s} {run.run_id}  {run.config.method.name:12s} {run.noise}  seed {run.config.seed}  {train.network}, {train.epochs} epochs{state}"
+        )
+    places = Counter(slot.name for slot in slots)
+    print(f"on {', '.join(f'{name} x {count}' for name, count in places.items())}, results in {args.results}")
+    if todo:
+        price = cost.expected(store, runs, todo, slots)
+        networks = sum(run.networks * run.config.train.epochs for run in todo)
+        print(f"cost: {networks:,} epochs of one network, {_time(price, len(slots))}")
+    return 0
+
+
+def _time(price: cost.Cost, slots: int) -> str:
+    from bench.sweep.progress import clock
+
+    if price.seconds is None:
+        return f"time unknown: {price.basis}"
+    return f"about {clock(price.seconds / slots)} on {slots} slot{'s' if slots > 1 else ''} ({clock(price.seconds)} of one), by {price.basis}"
+
+
+def _preflight(store: Store, todo: Sequence[Planned], args: argparse.Namespace) -> None:
+    """Find out before anything starts what would stop every run: data, own methods, a folder that can't be written."""
+    name = todo[0].config.dataset.name
+    if args.download:
+        from bench.data import download
+
+        folder = datasets.data_folder(args.data_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        download.fetch(name, folder, _note)
+    dataset = datasets.load(name, args.data_dir)
+    foreign = sorted({run.spec for run in todo if ":" in run.spec})
+    if foreign:
+        _check_foreign(foreign)
+    try:
+        store.root.mkdir(parents=True, exist_ok=True)
+        probe = store.root / ".writable"
+        publish(probe, b"", replace=True)
+        remove(probe)
+    except OSError as error:
+        raise ValueError(f"cannot write results to {store.root}: {error.strerror}") from error
+    _freeze(store, dataset, todo)
+
+
+def _freeze(store: Store, dataset: datasets.Dataset, todo: Sequence[Planned]) -> None:
+    """Draw every column's wrong labels once, before the runs that share them."""
+    from bench.data.noisy import frozen
+
+    seen = set()
+    for run in todo:
+        key = (run.noise, run.config.noise.seed)
+        if key not in seen:
+            seen.add(key)
+            frozen(dataset, run.config.noise, store.noise)
+
+
+def _check_foreign(specs: Sequence[str]) -> None:
+    """Import own methods in a process of their own, so that a broken one is one line here and no run is made for it."""
+    code = "import sys; from methods import registry; [registry.load(s) and registry.create(s) for s in sys.argv[1:]]"
+    done = subprocess.run([sys.executable, "-c", code, *specs], cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["it ended without a word"])[-1]
+        raise ValueError(f"own method cannot be used: {last.removeprefix('ValueError: ')}")
+
+
+def _execute(
+    store: Store, todo: Sequence[Planned], done: int, slots: list[devices.Slot], args: argparse.Namespace
+) -> tuple[list[Outcome], str]:
+    from bench.sweep.executor import Sweep, execute
+    from bench.sweep.progress import Progress
+
+    start = args.start if args.start != "auto" else ("fork" if slots[0].gpu is None else "exec")
+    data_dir = args.data_dir.expanduser().resolve() if args.data_dir else None
+    sweep = Sweep(store, slots, data_dir, start, notes=_commit())
+    longest_first = sorted(todo, key=lambda run: -run.networks * run.config.train.epochs)
+    with Progress(store, longest_first, done) as progress:
+        outcomes = execute(sweep, longest_first, progress)
+    if sweep.signals > 1:
+        return outcomes, "killed"
+    return outcomes, sweep.halted
+
+
+def _commit() -> dict[str, Any]:
+    """The commit of this checkout, for the provenance; nothing where there is no git."""
+    try:
+        head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
+        dirty = subprocess.run(["git", "status", "--porcelain"], cwd=ROOT, capture_output=True, text=True, check=False)
+    except OSError:  # git is not installed
+        return {}
+    return {"commit": head.stdout.strip(), "dirty": bool(dirty.stdout.strip())} if head.returncode == 0 else {}
+
+
+def _report(
+    store: Store, suite: Suite, runs: list[Planned], outcomes: Sequence[Outcome], halted: str, args: argparse.Namespace
+) -> int:
+    found = derived.gather(store, suite, runs)
+    if found.payloads:
+        print(table.rendered(store, found, args))
+        paths = [store.tables / suite.name / f"accuracy.{suffix}" for suffix in ("csv", "md", "tex")]
+        paths = [path for path in paths if path.exists()] + derived.write_plots(found, store.tables / suite.name)
+        print("written:\n" + "\n".join(f"  {path}" for path in paths))
+    for run in runs:
+        if run.run_id in found.failed:
+            _explain(store, run, found.failed[run.run_id])
+    if found.corrupt:
+        print("\n".join(found.corrupt.values()), file=sys.stderr)
+        return table.INTEGRITY
+    if halted == "killed":
+        return 130
+    if halted and not halted.startswith("stopped: 3"):
+        _note(f"{halted}; the same command goes on where it stopped")
+        return Exit.INTERRUPTED
+    if halted:
+        _note(halted)
+    return 1 if len(found.payloads) < len(runs) else 0
+
+
+def _explain(store: Store, run: Planned, message: str) -> None:
+    from bench.sweep.progress import label
+
+    failure = store.run(run.run_id).last_failure() or {}
+    print(f"\nFAILED {run.run_id} {label(run)}: {message}", file=sys.stderr)
+    if failure.get("traceback"):
+        print("\n".join(f"  {line}" for line in str(failure["traceback"]).rstrip().splitlines()), file=sys.stderr)
+    print(f"  log: {store.run(run.run_id).path / 'log.txt'}", file=sys.stderr)
+
+
+def _note(text: str) -> None:
+    print(text, file=sys.stderr)

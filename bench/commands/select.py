@@ -1,0 +1,70 @@
+"""From the words of a command line to the suite they mean and its planned runs."""
+
+import argparse
+import difflib
+from collections.abc import Sequence
+
+from bench.cli import VERBS
+from bench.names import unknown
+from bench.sweep import grid
+from bench.sweep.grid import Planned, Suite
+
+
+def suite_of(args: argparse.Namespace) -> Suite:
+    """The suite named, or made of flags; ValueError in one line for what makes no sense.
+
+    Flags change a named suite. `--dataset` without a suite starts from that dataset's recipe alone.
+    """
+    if args.suite in VERBS:
+        raise ValueError(f"the command comes first: run_bench.py {args.suite} ...")
+    suite = _start(args)
+    methods = tuple(args.methods) if args.methods else suite.methods
+    train, params = grid.assignments(args.set, methods)
+    for key in ("network", "epochs"):
+        if getattr(args, key) is not None:
+            train[key] = getattr(args, key)
+    kept = {name: value for name, value in suite.params.items() if methods == suite.methods or name in methods}
+    return grid.custom(
+        suite,
+        noise=tuple(args.noise) if args.noise else None,
+        methods=methods,
+        seeds=grid.parse_seeds(args.seeds) if args.seeds else None,
+        noise_seed=args.noise_seed,
+        preset=args.preset,
+        val=args.val,
+        train_limit=args.train_limit,
+        test_limit=args.test_limit,
+        train=grid.merge(suite.train, train),
+        params=grid.merge(kept, params),
+    )
+
+
+def _start(args: argparse.Namespace) -> Suite:
+    if args.dataset is None:
+        if args.suite and difflib.get_close_matches(args.suite, VERBS, 1) and args.suite not in grid.available():
+            raise unknown("command or suite", args.suite, [*VERBS, *grid.available()])
+        suite = grid.load(args.suite or grid.DEFAULT, args.results)
+        plugins = [method for method in suite.methods if ":" in method]
+        if plugins and not args.allow_plugin:
+            raise ValueError(f"suite {suite.name!r} names code to be run, {plugins[0]}: allow it with --allow-plugin")
+        return suite
+    if args.suite is not None:
+        raise ValueError(f"give a suite ({args.suite!r}) or --dataset, not both")
+    for flag in ("noise", "methods"):
+        if not getattr(args, flag):
+            raise ValueError(f"--dataset needs --{flag} too: see `list {flag}`")
+    return Suite(args.dataset, args.dataset, (), ())  # the flags fill it, which gives it a name of its own
+
+
+def planned(args: argparse.Namespace) -> tuple[Suite, list[Planned]]:
+    """The suite and its runs, in table order."""
+    suite = suite_of(args)
+    return suite, grid.expand(suite)
+
+
+def baseline_of(args: argparse.Namespace, suite: Suite, runs: Sequence[Planned]) -> str:
+    """The method to compare with: asked for, the suite's, or the first row."""
+    names = list(dict.fromkeys(run.config.method.name for run in runs))
+    if args.baseline is not None and args.baseline not in names:
+        raise unknown("baseline", args.baseline, names)
+    return args.baseline or suite.baseline or names[0]

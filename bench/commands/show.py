@@ -1,0 +1,75 @@
+"""`show`: all about one run, for a person, or the stored record as it is."""
+
+import argparse
+import json
+from typing import Any
+
+from bench.sweep.store import Corrupt, RunFolder, Store
+
+
+def main(args: argparse.Namespace) -> int:
+    store = Store(args.results)
+    ids = [run_id for run_id in store.run_ids() if run_id.startswith(args.run_id)]
+    if len(ids) != 1:
+        what = "no run" if not ids else f"{len(ids)} runs"
+        raise ValueError(f"{what} under {args.results} with an id that starts with {args.run_id!r}")
+    folder = store.run(ids[0])
+    try:
+        result = folder.result()
+        config = folder.config()
+    except Corrupt as error:
+        print(f"damaged: {error}")
+        return 3
+    if args.json:
+        print(
+            json.dumps(
+                {"payload": result.payload, "provenance": result.provenance} if result else {"config": config}, indent=1
+            )
+        )
+        return 0
+    print(f"{folder.run_id}  {folder.state().lower()}  {folder.path}")
+    if config:
+        print(_settings(config))
+    if result:
+        print(_history(result.payload))
+        print(f"code {result.payload['code']}, trained in {result.provenance.get('seconds', 0):.1f} s")
+    print(_attempts(folder))
+    return 0
+
+
+def _settings(config: dict[str, Any]) -> str:
+    lines = []
+    for part in ("dataset", "noise", "method", "train"):
+        values = ", ".join(
+            f"{key}={json.dumps(value)}" for key, value in config[part].items() if value not in ({}, None)
+        )
+        lines.append(f"  {part:8s} {values}")
+    return "\n".join([*lines, f"  seed     {config['seed']}, protocol {config['protocol']}"])
+
+
+def _history(payload: dict[str, Any]) -> str:
+    totals, lines = (
+        payload["totals"],
+        [
+            f"  labels   {payload['noise_id']}: {payload['totals']['train_wrong']} of {payload['totals']['train']} training labels wrong"
+        ],
+    )
+    for number in sorted({0, len(payload["history"]) // 2, len(payload["history"]) - 1}):
+        epoch = payload["history"][number]
+        heads = ", ".join(
+            f"{head} {100 * counts['test'] / totals['test']:.2f} %" for head, counts in sorted(epoch["heads"].items())
+        )
+        lines.append(f"  epoch {number + 1:3d}/{len(payload['history'])}: test {heads}")
+    return "\n".join(lines)
+
+
+def _attempts(folder: RunFolder) -> str:
+    lines = []
+    for start, end in folder.attempts():
+        how = "unended" if end is None else f"{end.get('class')} {end.get('message', '')}".strip()
+        lines.append(
+            f"  attempt {start.get('number')} on {start.get('host')} ({start.get('slot')}, {start.get('device')}, torch {start.get('torch')}): {how}"
+        )
+        if end and end.get("traceback"):
+            lines.append(str(end["traceback"]).rstrip())
+    return "\n".join(lines)

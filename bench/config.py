@@ -1,0 +1,203 @@
+"""What identifies a run: everything that can change one of its numbers, and nothing else.
+
+Paths, hosts, devices and the number of workers are not in it. The canonical JSON of a RunConfig hashes to its run_id.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from bench.files import canonical, sha256
+from bench.names import unknown
+
+PROTOCOL = 1  # raised by every change that moves numbers, so that old and new runs are never mixed
+
+
+@dataclass(frozen=True)
+class DatasetConfig:
+    name: str
+    digest: str  # sha256 of labels and pixels
+    val: float = 0.1  # share of the training set held out, with its wrong labels, in [0, 1)
+    train_limit: int | None = None  # use this many training samples only, drawn by the noise seed
+    test_limit: int | None = None  # score the first so many test samples only
+
+
+@dataclass(frozen=True)
+class NoiseConfig:
+    family: str
+    rate: float  # asked, in [0, 1)
+    dialect: str
+    flips: str
+    map: str | None
+    options: dict[str, Any]
+    seed: int
+
+
+@dataclass(frozen=True)
+class MethodConfig:
+    name: str
+    params: dict[str, Any]  # every hyper-parameter, defaults resolved
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    name: Literal["sgd", "adam"] = "sgd"
+    lr: float = 0.02
+    momentum: float = 0.9  # of SGD; beta1 of Adam
+    weight_decay: float = 5e-4
+
+
+@dataclass(frozen=True)
+class ScheduleConfig:
+    """Factor on the learning rate as a function of the share of epochs done."""
+
+    name: Literal["constant", "cosine", "linear", "steps"] = "cosine"
+    start: float = 0.0  # linear: constant until this share of the epochs, then down to 0 at the end
+    steps: tuple[float, ...] = ()  # steps: shares of the epochs at which the rate is multiplied
+    gamma: float = 0.1  # steps: by this
+    momentum_after: float | None = None  # linear: momentum (Adam: beta1) from `start` on
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    network: str
+    epochs: int = 100
+    batch_size: int = 128
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    augment: str = "none"
+    normalise: bool = True  # by the dataset's mean and standard deviation; else pixels in [0, 1]
+    precision: Literal["float32", "bf16"] = "float32"
+    channels_last: bool = True
+    threads: int = 1  # of the process: another number gives other bits
+    deterministic: bool = True
+    preset: str = "uniform"  # "uniform": the harness's settings; else the method's own, by this name
+    trace_samples: int = 10_000  # training samples on which memorisation is measured after every epoch
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    dataset: DatasetConfig
+    noise: NoiseConfig
+    method: MethodConfig
+    train: TrainConfig
+    seed: int
+    protocol: int = PROTOCOL
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types, every default written out."""
+        data: dict[str, Any] = plain(dataclasses.asdict(self))
+        return data
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> RunConfig:
+        """The config of a dict; ValueError with the key for unknown keys, wrong types and wrong values."""
+        config: RunConfig = typed(cls, data, "config")
+        return config.checked()
+
+    @property
+    def run_id(self) -> str:
+        """ "r" and 20 hex digits: a letter first, so that no reader takes it for a number."""
+        return "r" + sha256(canonical(self.to_dict()))[:20]
+
+    def checked(self) -> RunConfig:
+        """This config, if its numbers make sense; otherwise ValueError naming the first that does not."""
+        train, optimizer = self.train, self.train.optimizer
+        rules = [
+            (train.epochs >= 1, "epochs", train.epochs, "at least 1"),
+            (train.batch_size >= 2, "batch_size", train.batch_size, "at least 2"),
+            (0 < optimizer.lr < float("inf"), "optimizer.lr", optimizer.lr, "above 0"),
+            (0 <= optimizer.momentum < 1, "optimizer.momentum", optimizer.momentum, "in [0, 1)"),
+            (
+                0 <= optimizer.weight_decay < float("inf"),
+                "optimizer.weight_decay",
+                optimizer.weight_decay,
+                "at least 0",
+            ),
+            (0 <= train.schedule.start < 1, "schedule.start", train.schedule.start, "in [0, 1)"),
+            (0 < train.schedule.gamma <= 1, "schedule.gamma", train.schedule.gamma, "in (0, 1]"),
+            (train.threads >= 1, "threads", train.threads, "at least 1"),
+            (train.trace_samples >= 0, "trace_samples", train.trace_samples, "at least 0"),
+            (0 <= self.dataset.val < 1, "val", self.dataset.val, "in [0, 1)"),
+            (
+                self.dataset.train_limit is None or self.dataset.train_limit >= 4,
+                "train_limit",
+                self.dataset.train_limit,
+                "at least 4",
+            ),
+            (
+                self.dataset.test_limit is None or self.dataset.test_limit >= 1,
+                "test_limit",
+                self.dataset.test_limit,
+                "at least 1",
+            ),
+            (0 <= self.seed < 2**32, "seed", self.seed, "in [0, 2**32)"),
+            (0 <= self.noise.seed < 2**32, "noise seed", self.noise.seed, "in [0, 2**32)"),
+        ]
+        for holds, name, value, allowed in rules:
+            if not holds:
+                raise ValueError(f"{name} must be {allowed}, got {value!r}")
+        return self
+
+
+def typed(cls: type[Any], data: Any, where: str) -> Any:
+    """Build the dataclass `cls` from plain data, casting each value to its declared type.
+
+    1 and 1.0 are written the same way for a float, so they cannot make two runs of one.
+    """
+    if not isinstance(data, dict):
+        raise ValueError(f"{where} must be a table of settings, got {data!r}")
+    hints = get_type_hints(cls)
+    known = {f.name: f for f in dataclasses.fields(cls)}
+    for key in data:
+        if key not in known:
+            raise unknown(f"setting in {where}", key, known)
+    missing = [
+        name
+        for name, f in known.items()
+        if name not in data and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+    ]
+    if missing:
+        raise ValueError(f"{where} lacks {missing[0]!r}")
+    return cls(**{key: cast(value, hints[key], f"{where}.{key}") for key, value in data.items()})
+
+
+def cast(value: Any, hint: Any, where: str) -> Any:
+    """`value` as a value of type `hint`, or ValueError saying what is allowed."""
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        return typed(hint, value, where)
+    origin = get_origin(hint)
+    if origin is types.UnionType or origin is typing.Union:
+        if value is None and type(None) in get_args(hint):
+            return None
+        return cast(value, next(a for a in get_args(hint) if a is not type(None)), where)
+    if origin is Literal:
+        if value in get_args(hint):
+            return value
+        raise unknown(where.removeprefix("config."), str(value), [str(a) for a in get_args(hint)])
+    if origin is tuple and isinstance(value, list | tuple):
+        return tuple(cast(item, get_args(hint)[0], where) for item in value)
+    if (origin is dict or hint is dict) and isinstance(value, dict):
+        return dict(value)
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if hint is float and number and value == value:
+        return float(value)
+    if hint is int and number and value == int(value):
+        return int(value)
+    if hint in (str, bool) and isinstance(value, hint):
+        return value
+    name = getattr(hint, "__name__", str(hint))
+    raise ValueError(f"{where.removeprefix('config.')} must be of type {name}, got {value!r}")
+
+
+def plain(value: Any) -> Any:
+    """`value` with tuples as lists: what JSON gives back when it is read again."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value

@@ -1,0 +1,135 @@
+"""A data set that lives on the device, and batches that it cuts without asking the host.
+
+n samples in the set, B in a batch, A channels, H x W pixels.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bench.data import augment as augmentation
+from bench.data.augment import Draws
+from bench.data.datasets import DatasetInfo
+from bench.data.names import unknown
+from bench.seeds import derive
+from methods.base import Batch
+
+_VIEWS = ("plain", "weak")  # as it is; with the augmentation of the run
+
+
+class Batches:
+    """One pass over the samples `order`: sized, and the same each time it is iterated."""
+
+    def __init__(
+        self, resident: "Resident", order: Tensor, draws: tuple[Draws, ...], batch_size: int, drop_single: bool
+    ) -> None:
+        self._resident = resident
+        self._order = order
+        self._draws = draws
+        self._batch_size = batch_size
+        tail = len(order) % batch_size
+        self._used = len(order) - tail if drop_single and tail == 1 else len(order)
+
+    def __len__(self) -> int:
+        return -(-self._used // self._batch_size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        for start in range(0, self._used, self._batch_size):
+            index = self._order[start : min(start + self._batch_size, self._used)]
+            views = tuple(self._resident.view(index, draws) for draws in self._draws)
+            yield Batch(index, views, self._resident.given[index])
+
+
+class Resident:
+    """Images as uint8 on the device, padded once, with the given labels; `index` of a batch is the position in here."""
+
+    def __init__(
+        self,
+        images: NDArray[np.uint8],
+        given: NDArray[np.int64],
+        info: DatasetInfo,
+        device: torch.device | str,
+        channels_last: bool,
+        augment: str,
+        normalise: bool = True,
+    ) -> None:
+        """Copy (n, H, W, A) images and their (n,) labels; without `normalise`, batches are pixel / pixel_max."""
+        if len(images) != len(given):
+            raise ValueError(f"{info.name}: {len(images)} images, but {len(given)} labels")
+        self.device = torch.device(device)
+        self.given = torch.tensor(given, dtype=torch.int64, device=self.device)
+        self._name = info.name
+        self._augment = augment
+        self._channels_last = channels_last
+        self._padding = augmentation.padding_of(augment)
+        # torch.tensor copies: a data set's arrays are read-only, and torch can't mark a tensor so.
+        pixels = torch.tensor(np.ascontiguousarray(images), device=self.device)
+        store = augmentation.padded_store(pixels, self._padding, channels_last)
+        self._windows = augmentation.windows(store, self._padding, channels_last)
+        mean, std = (info.mean, info.std) if normalise else ((0.0,) * info.shape[0], (1.0,) * info.shape[0])
+        per_channel = torch.tensor([mean, std], dtype=torch.float64)[:, :, None, None]
+        self._scale = (1 / (info.pixel_max * per_channel[1])).to(self.device, torch.float32)
+        self._shift = (-per_channel[0] / per_channel[1]).to(self.device, torch.float32)
+
+    def __len__(self) -> int:
+        return len(self.given)
+
+    def batches(
+        self,
+        *,
+        batch_size: int,
+        views: tuple[str, ...] = ("weak",),
+        subset: Tensor | None = None,
+        shuffle: bool,
+        seed: int,
+        stream: str,
+        epoch: int,
+        drop_single: bool,
+    ) -> Batches:
+        """Return one pass for training over all samples, or over the positions `subset` (int64).
+
+        Order and augmentation depend on seed, stream and epoch alone: what ran before, the device and the batch size
+        change no sample. Views are "weak" (the augmentation of the run) and "plain" (none); equal names at different
+        places draw differently. With `drop_single` a last batch of one is left out, as BatchNorm can't train on it; a
+        set of fewer than two samples raises a ValueError then, an empty or single `subset` gives no batch.
+        """
+        if batch_size < 1 + drop_single:
+            raise ValueError(f"batch_size must be at least {1 + drop_single}, got {batch_size}")
+        if drop_single and len(self) < 2:
+            raise ValueError(f"{self._name}: training needs at least 2 samples, got {len(self)}")
+        order = self._positions(subset)
+        if shuffle:
+            shuffled = np.random.default_rng(derive(seed, "order", stream, epoch)).permutation(len(order))
+            order = order[torch.from_numpy(shuffled).to(self.device)]
+        draws = tuple(
+            self._drawn(view, derive(seed, "augment", stream, number, epoch)) for number, view in enumerate(views)
+        )
+        return Batches(self, order, draws, batch_size, drop_single)
+
+    def plain(self, batch_size: int) -> Batches:
+        """Return one pass for evaluation: every sample once, in order, not augmented."""
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        return Batches(self, self._positions(None), (self._drawn("plain", 0),), batch_size, drop_single=False)
+
+    def view(self, index: Tensor, draws: Draws) -> Tensor:
+        """Return the samples `index` (B,) as float32 (B, A, H, W), augmented as drawn."""
+        pixels = augmentation.crop(self._windows, index, draws, self._channels_last)
+        images = augmentation.normalise(augmentation.mirror(pixels, index, draws), self._scale, self._shift)
+        return images.contiguous(memory_format=torch.channels_last) if self._channels_last else images
+
+    def _positions(self, subset: Tensor | None) -> Tensor:
+        if subset is None:
+            return torch.arange(len(self), device=self.device)
+        if subset.dtype != torch.int64 or subset.ndim != 1:
+            raise ValueError(f"subset must be a row of int64 positions, got {subset.dtype} {tuple(subset.shape)}")
+        return subset.to(self.device)
+
+    def _drawn(self, view: str, seed_stream: int) -> Draws:
+        if view not in _VIEWS:
+            raise unknown("view", view, _VIEWS)
+        name = self._augment if view == "weak" else "none"
+        return augmentation.draw(seed_stream, len(self), name, self._padding).to(self.device)

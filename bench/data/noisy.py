@@ -1,0 +1,75 @@
+"""Wrong labels on disk: drawn once, found again by what made them, checked by what they are."""
+
+import hashlib
+import inspect
+import sys
+from pathlib import Path
+
+import noise
+from bench.config import NoiseConfig
+from bench.data.datasets import Dataset
+from bench.files import canonical, parse, publish, read_regular, sha256
+
+
+def spec_of(config: NoiseConfig) -> noise.NoiseSpec:
+    """The noise package's spec of a run's noise config."""
+    return noise.NoiseSpec(config.family, config.rate, config.dialect, config.flips, config.map, config.options)
+
+
+def frozen(dataset: Dataset, config: NoiseConfig, folder: Path | None) -> noise.Corruption:
+    """The corrupted training labels of (dataset, spec, noise seed), the same for every method and run.
+
+    With a folder they are stored there as <noise_id>.npz and .json, and `index/` remembers which recipe made which
+    labels; the index is a cache, so a stored file is believed only if its labels hash to its name.
+    """
+    spec = spec_of(config)
+    if folder is None:
+        return _draw(dataset, spec, config.seed)
+    key = [dataset.info.name, dataset.info.digest, spec.to_dict(), config.seed, _source_digest()]
+    index = folder / "index" / f"{sha256(canonical(key))[:20]}.json"
+    stored = _stored(folder, index)
+    # two recipes can make the same labels and then share a file, which tells of the first one
+    if (
+        stored is not None
+        and (stored.spec, stored.seed) == (spec, config.seed)
+        and (stored.clean == dataset.train_labels).all()
+    ):
+        return stored
+    corruption = _draw(dataset, spec, config.seed)
+    card = noise.card(corruption, dataset=dataset.info.name, digest=dataset.info.digest)
+    index.parent.mkdir(parents=True, exist_ok=True)
+    name = corruption.noise_id
+    data = noise.to_bytes(corruption, card)
+    if not publish(folder / f"{name}.npz", data, replace=False) and _read(folder, name) is None:
+        publish(folder / f"{name}.npz", data, replace=True)  # the file there was damaged
+    publish(folder / f"{name}.json", canonical(card), replace=True)
+    publish(index, canonical({"noise_id": name}), replace=True)
+    return corruption
+
+
+def _draw(dataset: Dataset, spec: noise.NoiseSpec, seed: int) -> noise.Corruption:
+    return noise.corrupt(dataset.train_labels, dataset.train_images, dataset.info.num_classes, spec, seed)
+
+
+def _stored(folder: Path, index: Path) -> noise.Corruption | None:
+    try:
+        entry = parse(read_regular(index))
+    except (FileNotFoundError, ValueError):  # never drawn, or the cache entry is damaged: draw again
+        return None
+    return _read(folder, str(entry.get("noise_id", ""))) if isinstance(entry, dict) else None
+
+
+def _read(folder: Path, noise_id: str) -> noise.Corruption | None:
+    try:
+        corruption, _ = noise.from_bytes(read_regular(folder / f"{noise_id}.npz"), expect_id=noise_id)
+    except (FileNotFoundError, ValueError):  # gone, or not what its name says
+        return None
+    return corruption
+
+
+def _source_digest() -> str:
+    """Digest of the noise package's sources: labels of an older definition are not taken for today's."""
+    digest = hashlib.sha256()
+    for name in sorted(n for n in sys.modules if n.split(".")[0] == "noise"):
+        digest.update(inspect.getsource(sys.modules[name]).encode())
+    return digest.hexdigest()

@@ -1,0 +1,297 @@
+"""Figures from the records of runs: accuracy over epochs, memorisation, selection.
+
+Built on matplotlib's `Figure` without pyplot: no global state, no display, and the same bytes from the same records.
+Runs that may not be averaged are separate lines, as they are separate rows of a table.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from bench.evidence.grouping import Column, Group, Grouping, group
+from bench.evidence.records import HEADLINE, Payload, reported_heads, share_per_epoch
+
+Curve = Sequence[float | None]
+Measure = Callable[[Payload], Curve | None]
+
+# Okabe and Ito's palette without its yellow, which is too light for a line on white paper.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E69F00")
+DASHES: tuple[Any, ...] = (
+    "-",
+    (0, (5, 1.5)),
+    (0, (1.2, 1.2)),
+    (0, (5, 1.2, 1.2, 1.2)),
+    (0, (8, 2)),
+    (0, (3, 1, 1, 1, 1, 1)),
+)
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+RC: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 7.5,
+    "axes.titlesize": 8,
+    "axes.labelsize": 7.5,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#e3e3e3",
+    "grid.linewidth": 0.5,
+    "axes.axisbelow": True,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "lines.linewidth": 1.2,
+    "lines.markersize": 3.6,
+    "legend.fontsize": 7,
+    "legend.frameon": False,
+    "legend.handlelength": 3.0,
+    "text.parse_math": False,  # a name may hold a dollar sign
+    "svg.fonttype": "none",
+    "svg.hashsalt": "evidence",
+    "savefig.dpi": 200,
+}
+PANEL, ONE_PANEL, CHARACTER = 2.05, 2.6, 0.06  # inches; three panels and a legend of short names fill a page
+PANELS_PER_ROW = 3
+
+
+@dataclass(frozen=True)
+class Style:
+    colour: str
+    dash: Any  # a matplotlib line style
+    marker: str
+
+
+def style_of(position: int) -> Style:
+    """Return the look of the row at `position`: colours and dashes repeat with different periods."""
+    return Style(COLOURS[position % 7], DASHES[position % 6], MARKERS[(position + position // 7) % 7])
+
+
+def accuracy_over_epochs(
+    payloads: Iterable[Payload],
+    *,
+    methods: Sequence[str] | None = None,
+    columns: Sequence[str] | None = None,
+    head: str = HEADLINE,
+) -> Figure:
+    """Draw test accuracy per epoch, one panel per noise: the mean over seeds and a band of one sample sd."""
+    grouping = group(payloads, methods=methods, columns=columns)
+
+    def measure(payload: Payload) -> Curve | None:
+        return share_per_epoch(payload, "test", payload["totals"]["test"], reported_heads(payload, head))
+
+    lines = _lines(grouping, measure)
+    shown = [column for column in grouping.columns if any(key[1] == column for key in lines)]
+    height = -(-len(shown) // PANELS_PER_ROW) or 1
+    with _figure(grouping, min(len(shown), PANELS_PER_ROW) or 1, height) as figure:
+        axes = figure.subplots(height, min(len(shown), PANELS_PER_ROW) or 1, sharey=True, squeeze=False)
+        for panel, column in zip_longest(axes.flat, shown):
+            if column is None:
+                panel.set_axis_off()
+                continue
+            _draw(panel, grouping, column, lines)
+            panel.set_title(grouping.column_label(column))
+            panel.set_xlabel("epoch")
+        for panel in axes[:, 0]:
+            panel.set_ylabel("accuracy on test, %")
+        _legend(figure, grouping, lines)
+    return figure
+
+
+def memorisation(
+    payloads: Iterable[Payload], *, methods: Sequence[str] | None = None, columns: Sequence[str] | None = None
+) -> Figure:
+    """Draw what becomes of the wrongly labelled training samples: learnt as given (above) or recovered (below)."""
+    grouping = group(payloads, methods=methods, columns=columns)
+
+    def wrong(count: str) -> Measure:
+        return lambda p: share_per_epoch(p, count, p["totals"]["trace_wrong"], reported_heads(p))
+
+    return _stack(
+        grouping,
+        [
+            ("memorised: wrong labels\npredicted as given, %", [_lines(grouping, wrong("wrong_fit"))]),
+            ("recovered: wrong labels\npredicted as true class, %", [_lines(grouping, wrong("wrong_recovered"))]),
+        ],
+    )
+
+
+def selection(
+    payloads: Iterable[Payload], *, methods: Sequence[str] | None = None, columns: Sequence[str] | None = None
+) -> Figure:
+    """Draw what methods select: share of samples, threshold, and how often the knowledge taken and refused is right.
+
+    Rows without data are left out, and so are methods that select nothing.
+    """
+    grouping = group(payloads, methods=methods, columns=columns)
+    right = _lines(grouping, lambda p: _ratio(p, "selection", "selected_right", "selected"))
+    taken = _lines(grouping, lambda p: _ratio(p, "knowledge", "open_right", "open"))
+    refused = _lines(grouping, lambda p: _ratio(p, "knowledge", "shut_right", "shut"))
+    return _stack(
+        grouping,
+        [
+            ("samples selected, %", [_lines(grouping, lambda p: _ratio(p, "selection", "selected", "seen"))]),
+            (
+                "selected samples with\na correct label, %",
+                [right],
+            ),
+            ("threshold", [_lines(grouping, _threshold, scale=1.0)]),
+            ("predictions right, %\n(solid taken, dashed refused)", [taken, refused]),
+        ],
+    )
+
+
+def save(figure: Figure) -> dict[str, bytes]:
+    """Return the figure's bytes by suffix, ".png" and ".svg"; the same figure gives the same bytes."""
+    files = {}
+    with matplotlib.rc_context(RC):
+        if engine := figure.get_layout_engine():
+            engine.execute(figure)
+            figure.set_layout_engine("none")  # laid out once, not again for each format
+    for suffix, metadata in ((".png", {"Software": None}), (".svg", {"Date": None, "Creator": None})):
+        out = io.BytesIO()
+        with matplotlib.rc_context(RC):
+            figure.savefig(out, format=suffix[1:], metadata=metadata)
+        files[suffix] = out.getvalue()
+    return files
+
+
+@dataclass(frozen=True)
+class Line:
+    """Mean and sample sd per epoch over the runs that reached it; `ends` are (epoch, value) of runs that diverged."""
+
+    mean: NDArray[np.float64]
+    sd: NDArray[np.float64]
+    ends: tuple[tuple[int, float], ...]
+
+
+Lines = dict[tuple[str, Column], Line]
+
+
+def _lines(grouping: Grouping, measure: Measure, scale: float = 100.0) -> Lines:
+    lines: Lines = {}
+    for row in grouping.groups:
+        for column in grouping.columns:
+            line = _average(row, column, measure, scale)
+            if line is not None:
+                lines[row.label, column] = line
+    return lines
+
+
+def _average(row: Group, column: Column, measure: Measure, scale: float) -> Line | None:
+    runs = [(run, curve) for run in row.runs(column) if (curve := measure(run))]
+    if not runs:
+        return None
+    padded = np.full((len(runs), max(len(curve) for _, curve in runs)), np.nan)
+    for values, (_, curve) in zip(padded, runs, strict=True):
+        values[: len(curve)] = [np.nan if value is None else scale * value for value in curve]
+    known = ~np.isnan(padded)
+    if not known.any():
+        return None
+    n = known.sum(0)
+    mean = np.where(n > 0, np.where(known, padded, 0).sum(0) / np.maximum(n, 1), np.nan)
+    squares = np.where(known, (padded - mean) ** 2, 0).sum(0)
+    sd = np.where(n > 1, np.sqrt(squares / np.maximum(n - 1, 1)), 0.0)
+    ends = [(len(curve), scale * float(curve[-1])) for run, curve in runs if run["diverged"] and curve[-1] is not None]
+    return Line(mean, sd, tuple(ends))
+
+
+def _ratio(payload: Payload, trace: str, part: str, whole: str) -> Curve | None:
+    """Return part / whole per epoch, summed over the networks; None for an epoch where whole is 0 or part unknown."""
+    curve = []
+    for epoch in payload["history"]:
+        networks = epoch.get(trace) or []
+        total = sum(network[whole] for network in networks)
+        known = total and all(network[part] is not None for network in networks)
+        curve.append(sum(network[part] for network in networks) / total if known else None)
+    return None if all(value is None for value in curve) else curve
+
+
+def _threshold(payload: Payload) -> Curve | None:
+    curve = [epoch["scalars"].get("threshold") for epoch in payload["history"]]
+    return None if all(value is None for value in curve) else curve
+
+
+def _stack(grouping: Grouping, rows: list[tuple[str, list[Lines]]]) -> Figure:
+    """Draw one row of panels per measure and one column per noise; a row's second set of lines is dashed."""
+    rows = [(title, layers) for title, layers in rows if any(layers)]
+    shown = [c for c in grouping.columns if any(key[1] == c for _, layers in rows for lines in layers for key in lines)]
+    with _figure(grouping, len(shown) or 1, len(rows) or 1) as figure:
+        axes = figure.subplots(len(rows) or 1, len(shown) or 1, sharex="col", sharey="row", squeeze=False)
+        if not rows:
+            axes[0, 0].set_axis_off()
+            axes[0, 0].text(0.5, 0.5, "no run recorded this", ha="center", transform=axes[0, 0].transAxes)
+        for panels, (title, layers) in zip(axes, rows, strict=False):
+            panels[0].set_ylabel(title)
+            for panel, column in zip(panels, shown, strict=True):
+                for dashed, lines in enumerate(layers):
+                    dash = None if len(layers) == 1 else ("--" if dashed else "-")
+                    _draw(panel, grouping, column, lines, dash)
+        for column, title_panel, last_panel in zip(shown, axes[0], axes[-1], strict=False):
+            title_panel.set_title(grouping.column_label(column))
+            last_panel.set_xlabel("epoch")
+        _legend(figure, grouping, {key: line for _, layers in rows[::-1] for key, line in layers[0].items()})
+    return figure
+
+
+def _draw(panel: Axes, grouping: Grouping, column: Column, lines: Lines, dash: Any = None) -> None:
+    for position, row in enumerate(grouping.groups):
+        line = lines.get((row.label, column))
+        if line is None:
+            continue
+        style, epochs = style_of(position), np.arange(1, len(line.mean) + 1)
+        every = max(1, len(epochs) // 6)
+        offset = position * every // max(1, len(grouping.groups))
+        panel.fill_between(epochs, line.mean - line.sd, line.mean + line.sd, color=style.colour, alpha=0.15, lw=0)
+        panel.plot(
+            epochs,
+            line.mean,
+            color=style.colour,
+            linestyle=dash or style.dash,
+            marker=style.marker,
+            markevery=(offset, every),
+            markeredgewidth=0,
+        )
+        for epoch, value in line.ends:
+            panel.plot([epoch], [value], color=style.colour, marker="x", markersize=6, markeredgewidth=1.4)
+    panel.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]))
+    panel.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+    panel.margins(x=0.02)
+
+
+def _legend(figure: Figure, grouping: Grouping, lines: Lines) -> None:
+    """List the rows beside the panels, the highest final value first."""
+
+    def final(label: str) -> float:
+        ends = [line.mean[~np.isnan(line.mean)][-1] for key, line in lines.items() if key[0] == label]
+        return float(np.mean(ends))
+
+    drawn = {row.label: style_of(i) for i, row in enumerate(grouping.groups) if any(k[0] == row.label for k in lines)}
+    order = sorted(drawn, key=final, reverse=True)
+    handles = [
+        Line2D([], [], color=drawn[label].colour, linestyle=drawn[label].dash, marker=drawn[label].marker, mew=0)
+        for label in order
+    ]
+    if handles:
+        figure.legend(handles, order, loc="outside right center")
+
+
+@contextmanager
+def _figure(grouping: Grouping, wide: int, high: int) -> Iterator[Figure]:
+    legend = 0.6 + CHARACTER * max((len(row.label) for row in grouping.groups), default=0)
+    panels = PANEL * wide if wide > 1 else ONE_PANEL
+    with matplotlib.rc_context(RC):
+        yield Figure(figsize=(panels + legend, 1.75 * high + 0.35), layout="constrained")

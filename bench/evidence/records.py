@@ -1,0 +1,156 @@
+"""Payloads of finished runs in, accuracies out: which epoch and which head make the number of a run.
+
+A selection rule is applied to each head that a method reports, and the results are averaged over those heads: choosing
+one epoch for two networks, or averaging their validation accuracies first, would be another rule.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal
+from typing import Any
+
+import pandas as pd
+
+Payload = Mapping[str, Any]
+
+HEADLINE = "headline"
+LAST_EPOCHS = 10
+RULES = {
+    "last": "test accuracy after the last epoch",
+    "last10": f"mean test accuracy of the last {LAST_EPOCHS} epochs",
+    "noisy_val": "test accuracy at the first best epoch on validation samples with noisy labels",
+    "clean_val": "test accuracy at the first best epoch on validation samples with clean labels (†)",
+    "oracle": "best test accuracy of any epoch (an oracle: chosen on the test labels)",
+}
+
+
+def text_of(value: object) -> str:
+    """Return a setting as short text: a word as it is, anything else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def percent(rate: float) -> str:
+    """Return a rate as exact percent: 0.57 is 57%, not 56.99999999999999%."""
+    return f"{(Decimal(repr(float(rate))) * 100).normalize():f}%"
+
+
+def noise_text(noise: Mapping[str, Any]) -> str:
+    """Return the column label of a noise spec, without its seed: specs that differ have other labels."""
+    parts = [str(noise["family"])]
+    if noise.get("rate") is not None:
+        parts.append(percent(noise["rate"]))
+    for name, usual in (("dialect", "native"), ("flips", "exact"), ("map", None)):
+        if noise.get(name) is not None and noise[name] != usual:
+            parts.append(f"{name}={text_of(noise[name])}")
+    parts.extend(f"{name}={text_of(value)}" for name, value in sorted((noise.get("options") or {}).items()))
+    return " ".join(parts)
+
+
+def reported_heads(payload: Payload, head: str = HEADLINE) -> list[str]:
+    """Return the heads whose mean is the number asked for: empty if the run has no such head.
+
+    An ensemble of one network is that network, so that one-network methods have a number beside ensembles.
+    """
+    if head == HEADLINE or (head == "ensemble" and head not in payload["heads"] and payload["num_networks"] == 1):
+        return list(payload["headline"])
+    return [head] if head in payload["heads"] else []
+
+
+def series(payload: Payload, head: str, count: str) -> list[int] | None:
+    """Return a count of one head per epoch, or None where an epoch lacks it."""
+    values = [epoch["heads"][head].get(count) for epoch in payload["history"]]
+    return None if not values or None in values else values
+
+
+def first_maximum(values: list[int]) -> int:
+    return values.index(max(values))
+
+
+def accuracy(payload: Payload, rule: str = "last", head: str = HEADLINE) -> float | None:
+    """Return the test accuracy of a run in [0, 1], or None if the run has no such head or nothing to select by."""
+    check_rule(rule)
+    heads = reported_heads(payload, head)
+    values = [_accuracy_of_head(payload, rule, name) for name in heads]
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known and len(known) == len(heads) else None
+
+
+def check_rule(rule: str) -> None:
+    if rule not in RULES:
+        raise ValueError(f"unknown selection rule {rule!r}; allowed: {', '.join(RULES)}")
+
+
+def _accuracy_of_head(payload: Payload, rule: str, head: str) -> float | None:
+    test, total = series(payload, head, "test"), payload["totals"]["test"]
+    if test is None or not total:
+        return None
+    if rule == "last":
+        return test[-1] / total
+    if rule == "last10":
+        recent = test[-LAST_EPOCHS:]
+        return sum(recent) / (len(recent) * total)
+    if rule == "oracle":
+        return max(test) / total
+    choose_by = series(payload, head, "val_noisy" if rule == "noisy_val" else "val_clean")
+    if choose_by is None or not payload["totals"]["val"]:
+        return None
+    return test[first_maximum(choose_by)] / total
+
+
+def share_per_epoch(payload: Payload, count: str, total: int, heads: Iterable[str]) -> list[float] | None:
+    """Return a count as a share of `total` per epoch, averaged over `heads`; None where it is unknown or total is 0."""
+    per_head = [series(payload, head, count) for head in heads]
+    known = [values for values in per_head if values is not None]
+    if not total or not known or len(known) < len(per_head):
+        return None
+    return [sum(counts) / (len(known) * total) for counts in zip(*known, strict=True)]
+
+
+_FACTS: dict[str, Callable[[Payload], object]] = {
+    "run_id": lambda p: p["run_id"],
+    "dataset": lambda p: p["config"]["dataset"]["name"],
+    "noise": lambda p: noise_text(p["config"]["noise"]),
+    "noise_seed": lambda p: p["config"]["noise"]["seed"],
+    "noise_id": lambda p: p["noise_id"],
+    "method": lambda p: p["config"]["method"]["name"],
+    "params": lambda p: text_of(p["config"]["method"]["params"]),
+    "seed": lambda p: p["config"]["seed"],
+    "network": lambda p: p["config"]["train"]["network"],
+    "epochs": lambda p: p["config"]["train"]["epochs"],
+    "preset": lambda p: p["config"]["train"]["preset"],
+    "protocol": lambda p: p["config"]["protocol"],
+    "dataset_digest": lambda p: p["dataset_digest"],
+    "code": lambda p: p["code"],
+    "networks": lambda p: p["num_networks"],
+    "needs": lambda p: ",".join(p["needs"]),
+    "diverged": lambda p: p["diverged"],
+    "parameters": lambda p: p["parameters"],
+    "forward_samples": lambda p: p["forward_samples"],
+}
+
+
+def frame(results: Iterable[Payload]) -> pd.DataFrame:
+    """Return one row per run, rule and head; `accuracy` is in [0, 1], NaN where the rule does not apply.
+
+    `head` is "headline" (the mean of the heads that the method reports) or the name of one head.
+    """
+    rows = []
+    for payload in distinct(results):
+        facts = {name: fact(payload) for name, fact in _FACTS.items()}
+        for rule in RULES:
+            for head in [HEADLINE, *payload["heads"]]:
+                rows.append({**facts, "rule": rule, "head": head, "accuracy": accuracy(payload, rule, head)})
+    table = pd.DataFrame(rows, columns=[*_FACTS, "rule", "head", "accuracy"])
+    return table.astype({"accuracy": float})
+
+
+def distinct(results: Iterable[Payload]) -> list[Payload]:
+    """Return the payloads as a list; a run given twice raises, because it would count as two seeds."""
+    payloads: dict[str, Payload] = {}
+    for payload in results:
+        if payload["run_id"] in payloads:
+            raise ValueError(f"run {payload['run_id']} is given twice; a run counts once")
+        payloads[payload["run_id"]] = payload
+    return list(payloads.values())

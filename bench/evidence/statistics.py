@@ -1,0 +1,174 @@
+"""Statistics for few seeds: sample spread, paired t tests and Holm's correction.
+
+Functions of arrays alone. `scipy.special` gives the t distribution: importing `scipy.stats` costs half a second more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from scipy.special import gammaincinv, ndtr, stdtr, stdtrit
+
+ALPHA = 0.05
+NO_SPREAD = 1e-12  # differences of accuracies are multiples of 1 / (size of the test set): below this is rounding
+
+
+@dataclass(frozen=True)
+class Paired:
+    """The difference a - b over n shared seeds; `t`, `p` and the interval are None where no test exists."""
+
+    n: int
+    difference: float | None
+    t: float | None = None
+    p: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Comparison(Paired):
+    """A method minus the baseline; `adjusted` is p after Holm's correction over all methods tested."""
+
+    adjusted: float | None = None
+
+
+def mean(values: ArrayLike) -> float | None:
+    """Return the mean, or None of nothing."""
+    x = np.asarray(values, float)
+    return float(x.mean()) if x.size else None
+
+
+def sample_sd(values: ArrayLike) -> float | None:
+    """Return the sample standard deviation (n - 1 in the denominator), or None for fewer than two values."""
+    x = np.asarray(values, float)
+    return float(x.std(ddof=1)) if x.size > 1 else None
+
+
+def t_interval(values: ArrayLike, level: float = 0.95) -> tuple[float, float] | None:
+    """Return the t interval of a mean, or None for fewer than two values."""
+    x = np.asarray(values, float)
+    if x.size < 2:
+        return None
+    half = float(stdtrit(x.size - 1, (1 + level) / 2)) * float(x.std(ddof=1)) / np.sqrt(x.size)
+    return float(x.mean() - half), float(x.mean() + half)
+
+
+def paired_t(a: ArrayLike, b: ArrayLike) -> Paired:
+    """Test a - b, paired by position; pairs with a NaN are left out.
+
+    Fewer than two pairs, or differences without spread, give the difference and no test.
+    """
+    d = np.asarray(a, float) - np.asarray(b, float)
+    d = d[~np.isnan(d)]
+    difference, sd, n = mean(d), sample_sd(d), d.size
+    if difference is None or sd is None or sd <= NO_SPREAD:
+        return Paired(n, difference)
+    se = sd / np.sqrt(n)
+    t = difference / se
+    half = float(stdtrit(n - 1, 1 - ALPHA / 2)) * se
+    p = 2 * float(stdtr(n - 1, -abs(t)))
+    return Paired(n, difference, float(t), p, float(difference - half), float(difference + half))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return p values adjusted by Holm's step-down method, in the order given."""
+    p = np.asarray(p_values, float)
+    order = np.argsort(p, kind="stable")
+    stepped = np.minimum(1.0, (p.size - np.arange(p.size)) * p[order])
+    adjusted = np.empty(p.size)
+    adjusted[order] = np.maximum.accumulate(stepped) if p.size else stepped
+    return [float(x) for x in adjusted]
+
+
+def highest(accuracies: pd.DataFrame) -> str | None:
+    """Return the column with the highest mean over the runs it has, the first one of equals."""
+    means = {str(name): mean(accuracies[name].dropna()) for name in accuracies}
+    known = {name: value for name, value in means.items() if value is not None}
+    return max(known, key=lambda name: known[name]) if known else None
+
+
+def not_separable(accuracies: pd.DataFrame) -> set[str]:
+    """Return the methods that a paired t test cannot tell from the highest mean, that one included.
+
+    `accuracies` holds one row per seed and one column per method, NaN where a run is missing. Holm's correction runs
+    over all pairs of methods that can be tested, because the best is chosen by looking. A method whose differences to
+    the best have no spread is in the set only if the differences are zero. Empty when the best has fewer than two
+    seeds, or when nothing could be compared with it.
+    """
+    best = highest(accuracies)
+    if best is None:
+        return set()
+    names = [str(name) for name in accuracies if accuracies[name].notna().any()]
+    tests = {frozenset(pair): paired_t(accuracies[pair[0]], accuracies[pair[1]]) for pair in combinations(names, 2)}
+    tested = [(pair, test.p) for pair, test in tests.items() if test.p is not None]
+    adjusted = dict(zip([pair for pair, _ in tested], holm([p for _, p in tested]), strict=True))
+    others = {frozenset((best, name)): name for name in names if name != best}
+    if accuracies[best].notna().sum() < 2 or all(tests[pair].n < 2 for pair in others):
+        return set()
+    tied = {best}
+    for pair, name in others.items():
+        test = tests[pair]
+        identical = test.n >= 2 and test.p is None and abs(test.difference or 0.0) <= NO_SPREAD
+        if identical or adjusted.get(pair, 0.0) > ALPHA:
+            tied.add(name)
+    return tied
+
+
+def compare_to(accuracies: pd.DataFrame, baseline: str) -> dict[str, Comparison]:
+    """Compare every other method (a column of `accuracies`, one row per seed) with one fixed beforehand."""
+    others = [str(name) for name in accuracies if name != baseline]
+    tests = {name: paired_t(accuracies[name], accuracies[baseline]) for name in others}
+    tested = [(name, test.p) for name, test in tests.items() if test.p is not None]
+    adjusted = dict(zip([name for name, _ in tested], holm([p for _, p in tested]), strict=True))
+    return {
+        name: Comparison(test.n, test.difference, test.t, test.p, test.low, test.high, adjusted.get(name))
+        for name, test in tests.items()
+    }
+
+
+def rank_floor(n: int) -> float:
+    """Return the smallest two-sided p that a sign-flip or Wilcoxon signed-rank test can give for n pairs."""
+    return min(1.0, 2.0 / 2.0**n)
+
+
+def minimum_detectable_effect(n: int, alpha: float = ALPHA, power: float = 0.8) -> float:
+    """Return the mean difference, in sd of the differences, that a paired t test over n seeds finds with `power`.
+
+    The power is averaged over 2,000 quantiles of the sample sd: scipy's noncentral t distribution (`nctdtr`) loses its
+    digits where n is small and alpha is, which is where a table with many methods needs it.
+    """
+    if n < 2:
+        raise ValueError(f"a paired t test needs at least 2 seeds, got {n}")
+    quantiles = (np.arange(2000) + 0.5) / 2000
+    critical = stdtrit(n - 1, 1 - alpha / 2) * np.sqrt(2 * gammaincinv((n - 1) / 2, quantiles) / (n - 1))
+
+    def reached(effect: float) -> bool:
+        shift = effect * np.sqrt(n)
+        return float(np.mean(ndtr(shift - critical) + ndtr(-shift - critical))) >= power
+
+    low, high = 0.0, 1.0
+    while not reached(high):
+        low, high = high, 2 * high
+    for _ in range(40):
+        middle = (low + high) / 2
+        low, high = (low, middle) if reached(middle) else (middle, high)
+    return high
+
+
+def limits_text(n: int, comparisons: int) -> str:
+    """Say what n seeds can show when `comparisons` methods or pairs are tested together."""
+    if n < 2:
+        return f"n = {n}: fewer than two seeds have no spread, so nothing is tested and nothing is marked"
+    effect = f"{minimum_detectable_effect(n):.1f} sd of the differences"
+    if comparisons > 1:
+        effect += f" ({minimum_detectable_effect(n, ALPHA / comparisons):.1f} sd as the first of {comparisons} tests)"
+    text = f"n = {n}: a paired t test finds, 4 times in 5, a true difference of {effect}"
+    floor = rank_floor(n)
+    if floor > ALPHA:
+        text += f"; a rank test cannot reach {ALPHA} at n = {n} (its smallest p is {floor:.4g})"
+    return text

@@ -1,0 +1,88 @@
+"""What a sweep will cost: from the times of its finished runs, else from a few steps of each network on this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from bench.data import datasets
+from bench.files import canonical
+from bench.sweep.devices import Slot
+from bench.sweep.grid import Planned
+from bench.sweep.store import Store
+
+
+@dataclass(frozen=True)
+class Cost:
+    """`seconds` on one slot, None where nothing tells; `basis` says what the figure rests on."""
+
+    seconds: float | None
+    basis: str
+
+
+def expected(store: Store, runs: Sequence[Planned], todo: Sequence[Planned], slots: Sequence[Slot]) -> Cost:
+    """Seconds of one slot for `todo`. Start-up, some seconds a run on a GPU and less on a CPU, is not in a probe's figure."""
+    recorded = _recorded(store, runs)
+    if recorded is not None:
+        per_unit, count = recorded
+        return Cost(per_unit * sum(_units(run) for run in todo), f"the times of {count} finished runs of this suite")
+    seconds = 0.0
+    measured: dict[bytes, dict[str, float] | None] = {}
+    for run in todo:
+        key = canonical({**run.config.to_dict()["train"], "dataset": run.config.dataset.name})
+        if key not in measured:
+            measured[key] = _probe(run, slots[0])
+        figures = measured[key]
+        if figures is None:
+            return Cost(None, "the probe of a network failed; start the sweep to learn more")
+        train, scored = _samples(run)
+        seconds += run.networks * run.config.train.epochs * (train * figures["train"] + scored * figures["evaluate"])
+    return Cost(seconds, "a few steps of each network here, just now")
+
+
+def _recorded(store: Store, runs: Sequence[Planned]) -> tuple[float, int] | None:
+    rates = []
+    for run in runs:
+        try:
+            result = store.run(run.run_id).result()
+        except ValueError:  # damaged: it will be trained again
+            continue
+        if result is not None and len(result.payload["history"]) == result.provenance.get("epochs_this_attempt"):
+            rates.append(float(result.provenance["seconds"]) / _units(run))
+    return (median(rates), len(rates)) if rates else None
+
+
+def _units(run: Planned) -> int:
+    return run.networks * run.config.train.epochs
+
+
+def _samples(run: Planned) -> tuple[int, int]:
+    """Training samples of an epoch, and samples scored after it."""
+    info, data = datasets.info(run.config.dataset.name), run.config.dataset
+    total = data.train_limit or info.train_size
+    held_out = round(data.val * total)
+    train = total - held_out
+    return train, min(data.test_limit or info.test_size, info.test_size) + held_out + min(
+        run.config.train.trace_samples, train
+    )
+
+
+def _probe(run: Planned, slot: Slot) -> dict[str, float] | None:
+    device = "cpu" if slot.gpu is None else "cuda:0"
+    environment = {
+        **os.environ,
+        "CUDA_VISIBLE_DEVICES": slot.gpu or "",
+        "OMP_NUM_THREADS": str(run.config.train.threads),
+    }
+    command = [sys.executable, "-m", "bench.training.probe", json.dumps(run.config.to_dict()), device]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    try:
+        figures: dict[str, float] = json.loads(done.stdout)
+    except ValueError:  # it died: no figure
+        return None
+    return figures

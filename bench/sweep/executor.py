@@ -1,0 +1,246 @@
+"""Many runs: each is a process of its own on a leased slot, supervised by a joblib thread, so a crash costs one run.
+
+What a process returns is its exit code; whether a run is done, its folder says. Interrupted is not failed.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+import uuid
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any, Protocol
+
+from joblib import Parallel, delayed
+
+from bench.sweep.devices import Leases, Slot
+from bench.sweep.forkserver import Child, ForkServer, spawn_exec
+from bench.sweep.grid import Planned
+from bench.sweep.job import CLASSES, Exit, Job
+from bench.sweep.store import RunFolder, State, Store
+
+RETRIES = {"killed": 2, "oom": 1, "io": 0, "error": 0}  # further attempts in one launch, from the checkpoint
+GRACE_SECONDS = 20.0  # between asking children to stop and killing them
+BREAKER = 3  # quick failures in a row that stop the sweep: a dead device must not eat the queue
+BREAKER_SECONDS = 60.0
+BUSY_SECONDS = 1.0  # between two looks at a run that another launcher holds
+
+
+class Reporter(Protocol):
+    """Hears how the sweep goes, from any thread."""
+
+    def started(self, run: Planned, slot: Slot) -> None: ...
+
+    def ended(self, run: Planned, outcome: Outcome) -> None: ...
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run stands after this launch."""
+
+    run_id: str
+    state: State
+    failure: str = ""  # class of the failure, if it failed
+    message: str = ""
+    seconds: float = 0.0
+
+
+@dataclass
+class Sweep:
+    """What the supervising threads share."""
+
+    store: Store
+    slots: list[Slot]
+    data_dir: Path | None
+    start: str  # "fork" or "exec"
+    notes: dict[str, Any] = field(default_factory=dict)
+    launch: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
+    halted: str = ""  # why nothing new is started; empty: go on
+    children: set[Child] = field(default_factory=set)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    signals: int = 0
+    recent: deque[tuple[str, str, float]] = field(default_factory=lambda: deque(maxlen=BREAKER))
+
+    def __post_init__(self) -> None:
+        self.leases = Leases(self.slots)
+        self.server = ForkServer() if self.start == "fork" else None
+
+    def spawn(self, job: Job, folder: RunFolder, slot: Slot, threads: int) -> Child:
+        environment = {
+            "OMP_NUM_THREADS": str(threads),
+            "MKL_NUM_THREADS": str(threads),
+            "OPENBLAS_NUM_THREADS": str(threads),
+            "CUDA_VISIBLE_DEVICES": slot.gpu or "",
+            "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+            "PYTHONFAULTHANDLER": "1",
+            "PYTHONHASHSEED": "0",
+        }
+        log = folder.path / "log.txt"
+        if self.server is not None:
+            return self.server.spawn(job.to_argv(), environment, log)
+        return spawn_exec(job.to_argv(), environment, log)
+
+    def stop(self, reason: str, number: int) -> None:
+        """Start nothing new and send the children a signal."""
+        self.halted = self.halted or reason
+        with self.lock:
+            children = list(self.children)
+        for child in children:
+            child.send_signal(number)
+
+    def note_failure(self, run: Planned, failure: str, several_methods: bool) -> None:
+        """Stop the sweep if everything fails at once; one broken method alone does not."""
+        with self.lock:
+            self.recent.append((failure, run.config.method.name, time.monotonic()))
+            full = len(self.recent) == BREAKER
+            classes, methods = {entry[0] for entry in self.recent}, {entry[1] for entry in self.recent}
+            quick = full and self.recent[-1][2] - self.recent[0][2] <= BREAKER_SECONDS
+            trip = quick and len(classes) == 1 and (len(methods) > 1 or not several_methods)
+        if trip:
+            self.stop(
+                f"stopped: {BREAKER} runs in a row failed within {BREAKER_SECONDS:.0f} s ({failure})", signal.SIGTERM
+            )
+
+
+def execute(sweep: Sweep, runs: Sequence[Planned], reporter: Reporter) -> list[Outcome]:
+    """Do the runs; return their outcomes. Never raises for a run that fails, however it does."""
+    outcomes: dict[str, Outcome] = {}
+    several = len({run.config.method.name for run in runs}) > 1
+    todo, jobs = list(runs), len(sweep.slots)
+    try:
+        with _signals(sweep):
+            while todo:
+                parallel = Parallel(
+                    n_jobs=jobs, backend="threading", return_as="generator_unordered", batch_size=1, pre_dispatch=jobs
+                )
+                again: list[Planned] = []
+                for run, outcome in parallel(
+                    delayed(supervise)(sweep, run, reporter, several, jobs == 1) for run in todo
+                ):
+                    if outcome is None:  # out of memory beside others: once more, alone
+                        again.append(run)
+                    else:
+                        outcomes[run.run_id] = outcome
+                todo, jobs = again, 1
+    finally:
+        if sweep.server is not None:
+            sweep.server.close()
+    return [outcomes[run.run_id] for run in runs]
+
+
+def supervise(
+    sweep: Sweep, run: Planned, reporter: Reporter, several: bool, alone: bool
+) -> tuple[Planned, Outcome | None]:
+    """Take one run to its end on a leased slot; None asks for another try with nothing beside it."""
+    if sweep.halted:
+        return run, Outcome(run.run_id, sweep.store.run(run.run_id).state())
+    with sweep.leases.lease() as slot:
+        reporter.started(run, slot)
+        started = time.monotonic()
+        outcome = _attempts(sweep, run, slot, alone)
+        if outcome is None:
+            return run, None
+        if outcome.state is State.FAILED:
+            sweep.note_failure(run, outcome.failure, several)
+        elif outcome.state in (State.DONE, State.DIVERGED):
+            with sweep.lock:
+                sweep.recent.clear()
+        outcome = Outcome(run.run_id, outcome.state, outcome.failure, outcome.message, time.monotonic() - started)
+        reporter.ended(run, outcome)
+        return run, outcome
+
+
+def _attempts(sweep: Sweep, run: Planned, slot: Slot, alone: bool) -> Outcome | None:
+    folder, failures = sweep.store.run(run.run_id), Counter[str]()
+    while True:
+        code = _once(sweep, run, slot, folder, failures)
+        state = folder.state()
+        if state in (State.DONE, State.DIVERGED):
+            return Outcome(run.run_id, state)
+        if code == Exit.BUSY:
+            while folder.locked() and not sweep.halted:  # another launcher trains it; it will be done, or ours
+                time.sleep(BUSY_SECONDS)
+            if sweep.halted:
+                return Outcome(run.run_id, folder.state())
+            continue
+        if code == Exit.INTERRUPTED or (code < 0 and sweep.signals):
+            return Outcome(run.run_id, State.INTERRUPTED)
+        failure, message = _failure(code)
+        failures[failure] += 1
+        folder.close_attempts({"class": failure, "final": failures[failure] > RETRIES[failure], "message": message})
+        if failure == "io":
+            sweep.stop(f"stopped: {_message(folder) or 'storage error'}", signal.SIGTERM)
+        if failure == "oom" and not alone and failures["oom"] == 1:
+            return None
+        if failures[failure] > RETRIES[failure] or sweep.halted:
+            return Outcome(run.run_id, folder.state(), failure, _message(folder) or message)
+
+
+def _once(sweep: Sweep, run: Planned, slot: Slot, folder: RunFolder, failures: Counter[str]) -> int:
+    final = {name: failures[name] >= RETRIES[name] for name in RETRIES}
+    device = "cpu" if slot.gpu is None else "cuda:0"
+    notes = {**sweep.notes, "launch": sweep.launch, "slot": slot.name}
+    data_dir = str(sweep.data_dir) if sweep.data_dir else None
+    job = Job(run.config.to_dict(), run.spec, str(sweep.store.root), data_dir, device, final, notes)
+    folder.path.mkdir(parents=True, exist_ok=True)
+    child = sweep.spawn(job, folder, slot, run.config.train.threads)
+    with sweep.lock:
+        sweep.children.add(child)
+    if sweep.halted:  # the signal came between the look and the start
+        child.send_signal(signal.SIGTERM)
+    try:
+        return child.wait()
+    finally:
+        with sweep.lock:
+            sweep.children.discard(child)
+
+
+def _failure(code: int) -> tuple[str, str]:
+    if code < 0:
+        return "killed", f"killed by {signal.Signals(-code).name}"
+    if code == 0:
+        return "error", "the process ended with 0 but left no valid result"
+    return CLASSES.get(code, "error"), f"the process ended with {code}"  # type: ignore[call-overload]
+
+
+def _message(folder: RunFolder) -> str:
+    failure = folder.last_failure()
+    return str(failure.get("message", "")) if failure else ""
+
+
+@contextmanager
+def _signals(sweep: Sweep) -> Iterator[None]:
+    """First signal: start nothing new, ask the children to stop. Second, or after a grace time: kill them."""
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        sweep.signals += 1
+        if sweep.signals == 1:
+            sweep.halted = sweep.halted or f"interrupted by {signal.Signals(number).name}"
+            threading.Thread(target=_stop_children, args=(sweep,), daemon=True).start()
+        else:
+            threading.Thread(target=sweep.stop, args=("", signal.SIGKILL), daemon=True).start()
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
+        yield
+        return
+    before: list[tuple[int, Any]] = [(number, signal.signal(number, handle)) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler)
+
+
+def _stop_children(sweep: Sweep) -> None:
+    sweep.stop("interrupted", signal.SIGTERM)
+    deadline = time.monotonic() + GRACE_SECONDS
+    while sweep.children and time.monotonic() < deadline:
+        time.sleep(0.1)
+    sweep.stop("interrupted", signal.SIGKILL)

@@ -1,0 +1,234 @@
+"""A suite (datasets x noise x methods x seeds, in a small TOML file or by flags) becomes the list of its runs.
+
+Nothing here imports torch: what a method's defaults are is read from its source.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from bench import config as cfg
+from bench.data import datasets
+from bench.files import NAME_PATTERN, canonical, parse, read_regular, sha256
+from bench.names import unknown
+from bench.sweep.recipes import UNIFORM
+from bench.training.catalog import NETWORKS
+from methods import registry
+from noise import NoiseSpec
+
+SUITES = Path(__file__).resolve().parent.parent / "suites"
+DEFAULT = "quickstart"
+
+
+@dataclass(frozen=True)
+class Suite:
+    """What somebody asked for, before defaults are resolved."""
+
+    name: str
+    dataset: str
+    noise: tuple[str, ...]  # "family:rate", further "key=value" parts after colons
+    methods: tuple[str, ...]  # registered names, or "file.py:Class"
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    title: str = ""
+    noise_seed: int | None = None  # None: each seed draws its own wrong labels, the same for all methods
+    preset: str = "uniform"
+    baseline: str | None = None  # method that the table compares the others with; None: the first
+    val: float = 0.1
+    train_limit: int | None = None
+    test_limit: int | None = None
+    train: dict[str, Any] = field(default_factory=dict)  # overrides of the recipe
+    params: dict[str, dict[str, Any]] = field(default_factory=dict)  # method -> hyper-parameters
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        data: dict[str, Any] = cfg.plain(vars(self))
+        return data
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One run to do."""
+
+    config: cfg.RunConfig
+    spec: str  # what methods.registry.load takes
+    run_id: str
+    noise: str  # the noise as the suite writes it
+    networks: int  # trained in this run: its cost in epochs of one network
+
+
+def available() -> list[str]:
+    """Names of the suites that come with the harness."""
+    return sorted(path.stem for path in SUITES.glob("*.toml"))
+
+
+def load(name: str, results: Path | None = None) -> Suite:
+    """A suite by name, from a .toml file, or as an earlier run stored it under `results`.
+
+    Raises ValueError, naming file and key, for whatever does not make a suite.
+    """
+    if name in available():
+        return _read(SUITES / f"{name}.toml", name)
+    if name.endswith(".toml") or "/" in name:
+        path = Path(name).expanduser()
+        if not path.is_file():
+            raise ValueError(f"there is no suite file {name}")
+        return _read(path, path.stem)
+    stored = sorted((results / "suites" / name).glob("*.json"), key=lambda p: p.stat().st_mtime) if results else []
+    if stored and NAME_PATTERN.match(name):
+        data = parse(read_regular(stored[-1]))
+        return _suite(data if isinstance(data, dict) else {}, str(stored[-1]), name)
+    known = set(available())
+    if results and (results / "suites").is_dir():
+        known |= {path.name for path in (results / "suites").iterdir()}
+    raise unknown("suite", name, known)
+
+
+def _read(path: Path, name: str) -> Suite:
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: not a TOML file: {error}") from error
+    return _suite(data, str(path), name)
+
+
+def _suite(data: dict[str, Any], where: str, name: str) -> Suite:
+    try:
+        data = {"name": name, **data}
+        if isinstance(data.get("seeds"), str):
+            data["seeds"] = parse_seeds([data["seeds"]])
+        suite: Suite = cfg.typed(Suite, data, "suite")
+        if not NAME_PATTERN.match(suite.name):
+            raise ValueError(
+                f"suite name {suite.name!r} must start with a letter or digit and hold only those, '.', '_', '-'"
+            )
+        for key in ("noise", "methods", "seeds"):
+            if not getattr(suite, key):
+                raise ValueError(f"suite.{key} is empty")
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error
+    return suite
+
+
+def parse_seeds(words: Iterable[str]) -> tuple[int, ...]:
+    """Seeds of words like "0-4", "7" or "1,3"; ascending as given, each once."""
+    seeds: list[int] = []
+    for word in ",".join(words).split(","):
+        first, dash, last = word.strip().partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            raise ValueError(f"seeds are whole numbers or ranges such as 0-4, got {word!r}")
+        seeds += range(int(first), int(last or first) + 1)
+    if not seeds:
+        raise ValueError(f"no seeds in {' '.join(words)!r}: a range goes upwards, as in 0-4")
+    return tuple(dict.fromkeys(seeds))
+
+
+def custom(suite: Suite, **changes: Any) -> Suite:
+    """`suite` with changes; a changed one gets a name of its own, so that it never overwrites another's tables."""
+    changed = {key: value for key, value in changes.items() if value is not None and value != getattr(suite, key)}
+    if not changed:
+        return suite
+    result = replace(suite, **changed)
+    if result.baseline is not None and result.baseline not in result.methods:
+        result = replace(result, baseline=None)
+    digest = sha256(canonical(result.to_dict()))[:6]
+    return replace(result, name=f"{suite.name}-{digest}", title=result.title or suite.title)
+
+
+def assignments(words: Sequence[str], methods: Sequence[str]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """Split `--set` words into training overrides ("epochs=5", "optimizer.lr=.1") and hyper-parameters ("cmd_p.eta=.3")."""
+    train: dict[str, Any] = {}
+    params: dict[str, dict[str, Any]] = {}
+    names = {registry.describe(spec).name for spec in methods}
+    for word in words:
+        key, equals, text = word.partition("=")
+        if not equals:
+            raise ValueError(f"--set takes key=value, such as epochs=10 or optimizer.lr=0.01; got {word!r}")
+        owner, _, name = key.rpartition(".")
+        if owner in names:
+            params.setdefault(owner, {})[name] = _value(text)
+        elif not owner:
+            train[name] = _value(text)
+        elif owner in ("optimizer", "schedule"):
+            train.setdefault(owner, {})[name] = _value(text)
+        else:
+            raise unknown("method or table in --set", owner, {*names, "optimizer", "schedule"})
+    return train, params
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:  # a bare word
+        return {"none": None, "null": None}.get(text.lower(), text)
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with the values of `over`, tables merged; a table that names another kind replaces the old one whole."""
+    merged = dict(base)
+    for key, value in over.items():
+        old = merged.get(key)
+        if (
+            isinstance(value, Mapping)
+            and isinstance(old, Mapping)
+            and value.get("name", old.get("name")) == old.get("name")
+        ):
+            merged[key] = merge(old, value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def expand(suite: Suite) -> list[Planned]:
+    """Every run of a suite, defaults resolved, in table order; ValueError before anything exists if one makes no sense."""
+    info = datasets.info(suite.dataset)
+    if suite.train_limit is not None and not 4 <= suite.train_limit <= info.train_size:
+        raise ValueError(
+            f"train_limit must be between 4 and {info.train_size:,}, the size of {info.name}; got {suite.train_limit}"
+        )
+    specs = [NoiseSpec.parse(text) for text in suite.noise]
+    infos = [registry.describe(spec) for spec in suite.methods]
+    _check_names(suite, infos)
+    dataset = cfg.DatasetConfig(info.name, info.digest, suite.val, suite.train_limit, suite.test_limit)
+    planned: dict[str, Planned] = {}
+    for text, spec in zip(suite.noise, specs, strict=True):
+        for method in infos:
+            params = method.resolve(suite.params.get(method.name, {}))
+            train = _train(suite, method)
+            for seed in suite.seeds:
+                noise_seed = seed if suite.noise_seed is None else suite.noise_seed
+                noise = cfg.NoiseConfig(**spec.to_dict(), seed=noise_seed)
+                config = cfg.RunConfig(dataset, noise, cfg.MethodConfig(method.name, params), train, seed).checked()
+                planned.setdefault(
+                    config.run_id, Planned(config, method.spec, config.run_id, text, method.num_networks)
+                )
+    return list(planned.values())
+
+
+def _check_names(suite: Suite, infos: Sequence[registry.MethodInfo]) -> None:
+    names = [method.name for method in infos]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"method {name!r} is named twice; two classes of one name need two names to share a table")
+    for name in suite.params:
+        if name not in names:
+            raise unknown("method in params", name, names)
+    if suite.baseline is not None and suite.baseline not in names:
+        raise unknown("baseline", suite.baseline, names)
+
+
+def _train(suite: Suite, method: registry.MethodInfo) -> cfg.TrainConfig:
+    settings: dict[str, Any] = UNIFORM[suite.dataset]
+    if suite.preset != "uniform":
+        if suite.preset not in method.presets:
+            have = ["uniform", *method.presets]
+            raise ValueError(f"method {method.name!r} has no preset {suite.preset!r}; it has {', '.join(have)}")
+        settings = merge(settings, method.presets[suite.preset])
+    settings = merge(settings, suite.train)
+    if settings["network"] not in NETWORKS:
+        raise unknown("network", settings["network"], NETWORKS)
+    train: cfg.TrainConfig = cfg.typed(cfg.TrainConfig, {**settings, "preset": suite.preset}, "train")
+    return train

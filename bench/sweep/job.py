@@ -1,0 +1,42 @@
+"""What a supervisor tells the process of one run, and what the process's exit code tells back."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from enum import IntEnum
+from typing import Any
+
+
+class Exit(IntEnum):
+    """Exit codes of a run's process; a negative one is the signal that killed it."""
+
+    OK = 0
+    ERROR = 70
+    OOM = 71
+    BUSY = 73
+    IO = 74
+    INTERRUPTED = 75
+
+
+CLASSES = {Exit.ERROR: "error", Exit.OOM: "oom", Exit.IO: "io", Exit.INTERRUPTED: "interrupted"}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One attempt at one run. None of it but the config can change a number."""
+
+    config: dict[str, Any]
+    method: str  # what methods.registry.load takes
+    results: str
+    data_dir: str | None
+    device: str  # "cpu" or "cuda:0" within what CUDA_VISIBLE_DEVICES shows
+    final: dict[str, bool] = field(default_factory=dict)  # failure class -> is this its last allowed attempt
+    notes: dict[str, Any] = field(default_factory=dict)  # for the provenance: launch id, commit, slot
+
+    def to_argv(self) -> list[str]:
+        return [json.dumps(asdict(self))]
+
+    @classmethod
+    def from_argv(cls, argv: list[str]) -> Job:
+        return cls(**json.loads(argv[0]))

@@ -1,0 +1,178 @@
+"""The process of one run: lock, resume, train, commit.  Started by a supervisor; its exit code says how it ended.
+
+Truth never depends on clean-up: whatever happens after a checkpoint or a result is published, it is whole.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import platform
+import resource
+import signal
+import socket
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from bench.config import RunConfig
+from bench.data.prepare import prepare
+from bench.fingerprint import fingerprint
+from bench.sweep.forking import PARENT_VARIABLE, die_with_parent
+from bench.sweep.job import CLASSES, Exit, Job
+from bench.sweep.store import Busy, Corrupt, RunFolder, Store
+from bench.training import checkpoint
+from bench.training.trainer import Interrupted, Outcome, Trainer
+from methods import registry
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+WATCH_SECONDS = 0.5
+STORAGE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCES, errno.EFBIG)
+
+
+def main(argv: list[str]) -> int:
+    """Do the job in `argv`; return the exit code."""
+    job = Job.from_argv(argv)
+    stop = threading.Event()
+    watch_parent()
+    for number in STOP_SIGNALS:
+        signal.signal(number, lambda _number, _frame: stop.set())
+    config = RunConfig.from_dict(job.config)
+    folder = Store(Path(job.results)).run(config.run_id)
+    try:
+        with folder.lock():
+            return _locked(job, config, folder, stop)
+    except Busy:
+        return Exit.BUSY
+
+
+def watch_parent() -> None:
+    """End this process soon after the one that started it; without a supervisor, as when run by hand, do nothing."""
+    if PARENT_VARIABLE not in os.environ:
+        return
+    parent = int(os.environ[PARENT_VARIABLE])
+    die_with_parent(parent)  # works even while C code holds the interpreter; the thread is for systems without it
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(WATCH_SECONDS)
+        os._exit(Exit.INTERRUPTED)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _locked(job: Job, config: RunConfig, folder: RunFolder, stop: threading.Event) -> int:
+    try:
+        if folder.result() is not None:  # somebody finished it since it was planned
+            folder.drop_checkpoints()
+            return Exit.OK
+    except Corrupt as error:
+        print(f"set aside: {error}", flush=True)
+        folder.quarantine(error.path)
+    folder.write_config(config.to_dict())
+    attempt = folder.start_attempt(environment(job))
+    started = time.monotonic()
+    try:
+        _train(job, config, folder, stop, started)
+        code, end = Exit.OK, {"class": "done", "final": True}
+    except BaseException as error:  # also SystemExit and KeyboardInterrupt raised by a method: they end one run
+        code = classify(error)
+        end = {"class": CLASSES[code], "final": job.final.get(CLASSES[code], True), "message": _one_line(error)}
+        if code is Exit.INTERRUPTED:
+            end["final"] = False
+        else:
+            end["traceback"] = traceback.format_exc()
+            traceback.print_exc()
+    folder.end_attempt(attempt, end | {"seconds": time.monotonic() - started})
+    return code
+
+
+def _train(job: Job, config: RunConfig, folder: RunFolder, stop: threading.Event, started: float) -> None:
+    device = torch.device(job.device)
+    info = registry.describe(job.method)
+    data = prepare(config, Path(job.data_dir) if job.data_dir else None, Path(job.results) / "noise", device)
+    method = registry.create(job.method, **config.method.params)
+    trainer = Trainer(config, data, method, device)
+    saved = folder.load_checkpoint()
+    if saved is not None:
+        trainer.restore(checkpoint.from_bytes(saved[1], config.run_id, device))
+        print(f"resumed after epoch {saved[0]}", flush=True)
+
+    def save(state: checkpoint.State) -> None:
+        folder.save_checkpoint(state.epoch, checkpoint.to_bytes(state))
+
+    outcome = trainer.run(save, stop.is_set)
+    digest = folder.save_predictions(_predictions(outcome, data.info.num_classes))
+    payload = outcome.payload | {"predictions_sha256": digest, "code": fingerprint(info.file)}
+    seconds = time.monotonic() - started
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    gpu = torch.cuda.max_memory_allocated() / 2**20 if device.type == "cuda" else None
+    provenance = {
+        "seconds": seconds,
+        "epochs_this_attempt": len(outcome.payload["history"]) - (saved[0] if saved else 0),
+        "peak_memory_mb": memory,
+        "peak_gpu_memory_mb": gpu,
+        "attempts": [start for start, _ in folder.attempts()],
+    }
+    folder.commit(payload, provenance)
+    folder.drop_checkpoints()
+
+
+def _predictions(outcome: Outcome, num_classes: int) -> bytes:
+    """A .npy file (heads, test samples), uint8 or above 255 classes uint16; the largest value where logits were NaN."""
+    kind = np.uint8 if num_classes < 256 else np.uint16
+    values = outcome.predictions.cpu().numpy()
+    buffer = io.BytesIO()
+    np.save(buffer, np.where(values < 0, np.iinfo(kind).max, values).astype(kind), allow_pickle=False)
+    return buffer.getvalue()
+
+
+def classify(error: BaseException) -> Exit:
+    """The exit code for what ended a run."""
+    if isinstance(error, Interrupted):
+        return Exit.INTERRUPTED
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return Exit.OOM
+    if isinstance(error, RuntimeError) and "can't allocate memory" in str(error):  # torch's words on the CPU
+        return Exit.OOM
+    if isinstance(error, OSError) and error.errno in STORAGE_ERRORS:
+        return Exit.IO
+    return Exit.ERROR
+
+
+def environment(job: Job) -> dict[str, Any]:
+    """What may differ between two attempts without any number of the payload knowing."""
+    return {
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "device": torch.cuda.get_device_name(0) if job.device.startswith("cuda") else _processor(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "cuda": torch.version.cuda,
+        **job.notes,
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:  # not Linux, or /proc is hidden
+        return platform.machine()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def _one_line(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,55 @@
+"""How long a network takes here: a few steps on random images.  `python -m bench.training.probe CONFIG DEVICE`."""
+
+import json
+import sys
+import time
+from collections.abc import Callable
+
+import torch
+
+from bench.config import RunConfig
+from bench.data import datasets
+from bench.training import networks
+from bench.training.trainer import EVAL_BATCH, configure_torch
+
+WARM_UP, ROUNDS = 1, 3
+
+
+def main(argv: list[str]) -> int:
+    """Print {"train": seconds, "evaluate": seconds} per sample for one network of the config."""
+    config, device = RunConfig.from_dict(json.loads(argv[0])), torch.device(argv[1])
+    configure_torch(config, device)
+    info, batch = datasets.info(config.dataset.name), config.train.batch_size
+    layout = torch.channels_last if config.train.channels_last else torch.contiguous_format
+    network = networks.build(config.train.network, info, seed=0, precision=config.train.precision)
+    network = network.to(device).to(memory_format=layout)
+    x = torch.randn(max(batch, EVAL_BATCH), *info.shape).to(device).contiguous(memory_format=layout)
+    y = torch.randint(info.num_classes, (batch,), device=device)
+
+    def train() -> None:
+        torch.nn.functional.cross_entropy(network(x[:batch]), y).backward()
+
+    def evaluate() -> None:
+        with torch.inference_mode():
+            network(x[:EVAL_BATCH])
+
+    seconds = {"train": _median(train, device) / batch}
+    network.eval()
+    seconds["evaluate"] = _median(evaluate, device) / EVAL_BATCH
+    print(json.dumps(seconds))
+    return 0
+
+
+def _median(step: Callable[[], None], device: torch.device) -> float:
+    times = []
+    for _ in range(WARM_UP + ROUNDS):
+        started = time.perf_counter()
+        step()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - started)
+    return sorted(times[WARM_UP:])[ROUNDS // 2]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,35 @@
+"""The learning rate as a pure function of the epoch, so that a resumed run needs no scheduler state."""
+
+import math
+
+import torch
+
+from bench.config import ScheduleConfig
+
+
+def factor(schedule: ScheduleConfig, epoch: int, epochs: int) -> float:
+    """Multiplier of the base learning rate in `epoch`, counted from 0; positive in every epoch.
+
+    cosine: (1 + cos(pi * epoch / epochs)) / 2.  linear: 1 until the share `start` of the epochs is done, then a straight
+    line that would reach 0 in the epoch after the last.  steps: gamma to the number of steps already passed.
+    """
+    done = epoch / epochs
+    if schedule.name == "cosine":
+        return (1 + math.cos(math.pi * done)) / 2
+    if schedule.name == "linear":
+        return 1.0 if done < schedule.start else (1 - done) / (1 - schedule.start)
+    if schedule.name == "steps":
+        return float(schedule.gamma ** sum(done >= step for step in schedule.steps))
+    return 1.0
+
+
+def apply(optimizers: list[torch.optim.Optimizer], schedule: ScheduleConfig, epoch: int, epochs: int) -> None:
+    """Write the epoch's rate, and where the schedule changes it the momentum, into every parameter group."""
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = group["base_lr"] * factor(schedule, epoch, epochs)
+            if schedule.momentum_after is not None and epoch / epochs >= schedule.start:
+                if "betas" in group:
+                    group["betas"] = (schedule.momentum_after, group["betas"][1])
+                else:
+                    group["momentum"] = schedule.momentum_after

@@ -1,0 +1,194 @@
+"""One run, from its config to its record: the only loop over epochs.
+
+The trainer owns every loop and alone holds the clean labels; a method sees a Task, batches and a clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from bench.config import RunConfig
+from bench.data.prepare import Prepared
+from bench.seeds import derive
+from bench.training import metrics, schedule
+from bench.training.checkpoint import State
+from bench.training.task import RunTask
+from methods.base import Clock, Method, Pass
+
+EVAL_BATCH = 500  # of an evaluation; fixed, since another size may round differently
+
+
+class Interrupted(Exception):
+    """Somebody asked the run to stop; the last checkpoint holds."""
+
+
+@dataclass
+class Outcome:
+    """What a finished run found."""
+
+    payload: dict[str, Any]
+    predictions: torch.Tensor  # (heads, test samples) int64, of the last epoch; -1 where the logits were NaN
+
+
+class Trainer:
+    """Trains one method on prepared data; `state` and `restore` cut a run at any epoch without moving a bit."""
+
+    def __init__(self, config: RunConfig, data: Prepared, method: Method, device: torch.device) -> None:
+        configure_torch(config, device)
+        self.config, self.data, self.method, self.device = config, data, method, device
+        self.task = RunTask(config, data.info, data.splits, data.facts, type(method).needs, device)
+        self.task.clock = self._clock(0, 0, 1, [("setup", 1)])
+        self.history: list[dict[str, Any]] = []
+        self.forward_samples = 0
+        torch.manual_seed(derive(config.seed, "method", "setup"))
+        method.setup(self.task)
+        method.to(device)
+        self.phases = method.phases()
+        if sum(length for _, length in self.phases) != config.train.epochs or any(n < 1 for _, n in self.phases):
+            raise ValueError(f"phases {self.phases} of {config.method.name} do not fill {config.train.epochs} epochs")
+
+    def run(self, save: Callable[[State], None], should_stop: Callable[[], bool]) -> Outcome:
+        """Train the epochs that are left, handing over the state after each; Interrupted if asked to stop."""
+        while len(self.history) < self.config.train.epochs and not self.diverged:
+            self.epoch(should_stop)
+            save(self.state())
+        return self._outcome()
+
+    @property
+    def diverged(self) -> bool:
+        return bool(self.history) and bool(self.history[-1]["diverged"])
+
+    def epoch(self, should_stop: Callable[[], bool] = lambda: False) -> dict[str, Any]:
+        """Train one epoch, score every head, and append its record to the history."""
+        number = len(self.history)
+        clock = self._clock(number, 0, 1, self.phases)
+        torch.manual_seed(derive(self.config.seed, "method", number))  # for what a network draws itself: dropout
+        self.task.clock = clock
+        if clock.phase_epoch == 0:
+            self.method.on_phase(clock)
+        traces = metrics.Traces(self.method.num_networks, self.task.num_train, self.device)
+        for part in self.method.epoch(clock):
+            self._run_pass(part, clock, traces, should_stop)
+        record = self._record(number, traces)
+        self.history.append(record)
+        return record
+
+    def _run_pass(self, part: Pass, clock: Clock, traces: metrics.Traces, should_stop: Callable[[], bool]) -> None:
+        schedule.apply(self.task.optimizers, self.config.train.schedule, clock.epoch, clock.epochs)
+        self.method.train(part.train)
+        steps = len(part.batches) if hasattr(part.batches, "__len__") else 1
+        with torch.set_grad_enabled(part.train):
+            for step, batch in enumerate(part.batches):
+                if should_stop():
+                    raise Interrupted
+                first = batch[0] if isinstance(batch, tuple) else batch
+                result = part.step(batch, self._clock(clock.epoch, step, steps, self.phases))
+                self.forward_samples += len(first.y) * self.method.num_networks
+                if result is not None and part.train:
+                    traces.add(result, first.index)
+
+    def _clock(self, epoch: int, step: int, steps: int, phases: Iterable[tuple[str, int]]) -> Clock:
+        epochs, begun = self.config.train.epochs, 0
+        for name, length in phases:
+            if epoch < begun + length:
+                break
+            begun += length
+        progress = (epoch + min((step + 1) / steps, 1.0)) / epochs
+        return Clock(epoch, epochs, step, steps, progress, name, epoch - begun, length)
+
+    def _record(self, epoch: int, traces: metrics.Traces) -> dict[str, Any]:
+        data = self.data
+        test, val, trace = self._predict("test"), self._predict("val"), self._predict("trace")
+        heads: dict[str, dict[str, int]] = {}
+        for head, predicted in test.items():
+            heads[head] = {"test": metrics.correct(predicted, data.test_labels), "val_noisy": 0, "val_clean": 0}
+            if val:
+                heads[head]["val_noisy"] = metrics.correct(val[head], data.splits["val"].given)
+                heads[head]["val_clean"] = metrics.correct(val[head], data.clean["val"])
+            fitted = trace.get(head, torch.empty(0, dtype=torch.int64, device=self.device))
+            heads[head] |= metrics.memorisation(fitted, data.given_trace, data.clean["trace"])
+        record = {
+            "epoch": epoch,
+            "lr": self.task.optimizers[0].param_groups[0]["lr"] if self.task.optimizers else 0.0,
+            "heads": heads,
+            "knowledge": self._knowledge(traces, trace),
+            "diverged": not bool(traces.finite),
+        }
+        self.test_predictions = test
+        return record | traces.summary(data.splits["train"].given, data.clean["train"])
+
+    def _knowledge(self, traces: metrics.Traces, trace: dict[str, torch.Tensor]) -> list[dict[str, int]]:
+        seen = traces.seen["selected"]
+        if not trace or not bool(seen.any()):
+            return []
+        where = self.data.trace_index
+        return [
+            metrics.knowledge(trace[f"net{k + 1}"], self.data.clean["trace"], traces.selected[k, where], seen[where])
+            for k in range(self.method.num_networks)
+            if f"net{k + 1}" in trace
+        ]
+
+    def _predict(self, split: str) -> dict[str, torch.Tensor]:
+        resident = self.data.splits.get(split)
+        if resident is None:
+            return {}
+        self.method.eval()
+        self.forward_samples += len(resident) * self.method.num_networks
+        return metrics.predictions(self.method.predict, resident.plain(EVAL_BATCH), self.task.num_classes)
+
+    def state(self) -> State:
+        """What a resume needs. Tensors are the live ones: serialise before training on."""
+        optimizers = [optimizer.state_dict() for optimizer in self.task.optimizers]
+        run_id, epoch = self.config.run_id, len(self.history)
+        return State(run_id, epoch, self.method.state_dict(), optimizers, self.history, self.forward_samples)
+
+    def restore(self, state: State) -> None:
+        """Go on from a state: enter its phases in order, then load everything."""
+        begun = 0
+        for _, length in self.phases:
+            if begun < state.epoch:
+                self.task.clock = self._clock(begun, 0, 1, self.phases)
+                self.method.on_phase(self.task.clock)
+            begun += length
+        self.method.load_state_dict(state.method)
+        for optimizer, saved in zip(self.task.optimizers, state.optimizers, strict=True):
+            optimizer.load_state_dict(saved)
+        self.history, self.forward_samples = list(state.history), state.forward_samples
+
+    def _outcome(self) -> Outcome:
+        if not hasattr(self, "test_predictions"):  # resumed after the last epoch: the commit alone was lost
+            self.test_predictions = self._predict("test")
+            self.forward_samples -= len(self.data.splits["test"]) * self.method.num_networks
+        config, heads = self.config, sorted(self.test_predictions)
+        payload = {
+            "schema": 1,
+            "run_id": config.run_id,
+            "config": config.to_dict(),
+            "noise_id": self.data.noise_id,
+            "dataset_digest": config.dataset.digest,
+            "num_networks": self.method.num_networks,
+            "heads": heads,
+            "headline": self.method.headline(),
+            "needs": type(self.method).needs.declared(),
+            "paper": type(self.method).paper,
+            "parameters": sum(p.numel() for p in self.method.parameters()),
+            "forward_samples": self.forward_samples,
+            "totals": self.data.totals,
+            "diverged": self.diverged,
+            "history": self.history,
+        }
+        return Outcome(payload, torch.stack([self.test_predictions[head] for head in heads]))
+
+
+def configure_torch(config: RunConfig, device: torch.device) -> None:
+    """Set what the process computes with: threads, float32 without TF32, deterministic algorithms."""
+    torch.set_num_threads(config.train.threads)
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.benchmark = False
+    # a GPU lacks deterministic versions of some operations: there they warn in the log instead of ending the run
+    torch.use_deterministic_algorithms(config.train.deterministic, warn_only=device.type != "cpu")

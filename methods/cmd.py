@@ -1,0 +1,85 @@
+"""CMD: mutual distillation of confident knowledge, with a static (CMD-S) or progressive (CMD-P) threshold.
+
+Li et al., "Not All Knowledge Is Created Equal", arXiv:2106.01489; IJCNN 2023, doi 10.1109/IJCNN54540.2023.10191991.
+For sender j and receiver k:  L_k = mean_i source(z_k, y)_i + weight * mean_i m_j(i) KL(p_j || p_k)_i with p_j without
+gradient and m_j(i) = 1 where the *sender's* entropy H(p_j(i)) <= threshold(t) * log C.
+
+No public code of CMD is known and the paper's body was not at hand: its abstract fixes the two concerns (a reliable
+source, a selection of knowledge) and that one formula gives both thresholds. The formula, its constants and every
+default below are our reading, each a named hyper-parameter; no number of ours is a reproduction of a CMD table.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from methods.base import Batch, Clock, LossMethod, Step
+from methods.losses import corrected_label, kl, source_loss
+from methods.registry import register
+from methods.schedules import knowledge_threshold
+from methods.selection import confident
+
+
+@register("cmd_p")
+@register("cmd_s", b=0.0)
+@register("cmd_zero", mode="zero")
+@register("cmd_all", mode="all")
+@dataclass(eq=False)
+class CMD(LossMethod):
+    """Let each network teach its peers only what it is confident of."""
+
+    num_networks: ClassVar[int] = 2
+    paper: ClassVar[str] = "arXiv:2106.01489"
+    mode: Literal["gate", "zero", "all"] = "gate"  # knowledge that passes: confident, none, all
+    source: Literal["proselflc", "cce", "ls", "cp", "bootstrap_soft"] = "proselflc"  # each network's own loss
+    eta: float = 0.5  # threshold at mid-training, a share of log C
+    b: float = 4.0  # steepness of the progressive threshold; 0: static
+    direction: Literal["tighten", "relax"] = "tighten"  # the threshold falls or rises
+    norm: float = 2.0  # factor before eta; at 2 a static threshold is eta itself
+    criterion: Literal["entropy", "max_prob"] = "entropy"  # how confidence is measured
+    weight: float = 1.0  # of the distillation term
+    temperature: float = 1.0  # softens both sides of the KL, which is scaled by its square; the gate stays at 1
+    normaliser: Literal["batch", "selected"] = "batch"  # distillation is a mean over B, or over the selected
+    peers: Literal["sum", "mean"] = "sum"  # over the senders of a receiver; they differ for K > 2
+    views: Literal["shared", "independent"] = "shared"  # all networks see one augmented copy, or each its own
+    knowledge: Literal["raw", "corrected"] = "raw"  # send p, or (1 - e) q + e p
+    e: float = 0.5  # weight of the target's second part in ls, cp and bootstrap_soft
+    sharpness: float = 12.0  # ProSelfLC's B
+    transit: float = 0.5  # ProSelfLC's tau, a share of training
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.source_loss = source_loss(self.source, e=self.e, sharpness=self.sharpness, transit=self.transit)
+        self.num_views = self.num_networks if self.views == "independent" else 1
+
+    def losses(self, logits: Tensor, batch: Batch, clock: Clock) -> Step:
+        logp = logits.log_softmax(-1)  # (K, B, C)
+        own, trust = self.source_loss(logp, batch.y, clock.progress)  # (K, B) each
+        send, threshold = self.gate(logp.detach(), clock)  # (K, B): row j is what network j may send
+        taught = torch.zeros_like(own) if self.mode == "zero" else self.taught(logits, batch.y, trust, send)
+        relabelled = corrected_label(logp.detach().exp(), batch.y, trust).mean(0)
+        scalars = {"threshold": threshold, "trust": trust.mean(), "source_loss": own.mean(), "taught": taught.mean()}
+        return Step(own.mean(-1) + self.weight * taught.mean(-1), send, relabelled=relabelled, scalars=scalars)
+
+    def gate(self, logp: Tensor, clock: Clock) -> tuple[Tensor, float]:
+        """The mask (K, B) of knowledge that each network may send, and the threshold in [0, 1] behind it."""
+        if self.mode != "gate":
+            return torch.full(logp.shape[:-1], self.mode == "all", device=logp.device), float(self.mode == "all")
+        threshold = knowledge_threshold(clock.progress, self.eta, self.b, self.direction, self.norm)
+        return confident(logp, threshold, self.criterion), threshold
+
+    def taught(self, logits: Tensor, y: Tensor, trust: Tensor, send: Tensor) -> Tensor:
+        """Distillation loss (K, B) of every receiver, summed over its senders; no gradient reaches a sender."""
+        logp = (logits / self.temperature).log_softmax(-1)
+        message = logp.detach()
+        if self.knowledge == "corrected":
+            message = corrected_label(message.exp(), y, trust).clamp(min=1e-12).log()
+        total = torch.zeros_like(send, dtype=logp.dtype)
+        for shift in range(1, len(logits)):  # row k hears network k - shift
+            mask = send.roll(shift, 0)
+            part = torch.where(mask, kl(message.roll(shift, 0), logp), 0.0) * self.temperature**2
+            scale = mask.float().mean(-1, keepdim=True).clamp(min=1 / mask.shape[-1])
+            total = total + (part if self.normaliser == "batch" else part / scale)
+        return total if self.peers == "sum" else total / (len(logits) - 1)

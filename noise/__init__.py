@@ -1,0 +1,48 @@
+"""Who gets a wrong label: noise families, the specs that name them and the cards that say what came out.
+
+Shape letters of this package: N samples, C classes. Labels are int64 in 0..C-1, rates are shares in [0, 1).
+Needs numpy; a family that needs more imports it when it draws. A family is added by adding its file.
+"""
+
+import importlib
+import pkgutil
+
+from noise.base import (
+    Corruption,
+    Dialect,
+    Drawn,
+    Injector,
+    NoiseSpec,
+    Request,
+    available,
+    corrupt,
+    describe,
+    dialect_of,
+    noise_id,
+    register,
+)
+from noise.card import card, card_line, card_text
+from noise.files import from_bytes, to_bytes
+
+for _module in pkgutil.iter_modules(__path__):  # each family registers itself on import
+    importlib.import_module(f"{__name__}.{_module.name}")
+
+__all__ = [
+    "Corruption",
+    "Dialect",
+    "Drawn",
+    "Injector",
+    "NoiseSpec",
+    "Request",
+    "available",
+    "card",
+    "card_line",
+    "card_text",
+    "corrupt",
+    "describe",
+    "dialect_of",
+    "from_bytes",
+    "noise_id",
+    "register",
+    "to_bytes",
+]

@@ -1,0 +1,92 @@
+"""Draws that several families share: the native generator, and loops of other people's code.
+
+All are pure: they take their generator or their uniforms as an argument and return new labels.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Labels = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+
+def native_generator(
+    seed: int, family: str, map: str | None, options: Mapping[str, Any], clean: Labels
+) -> np.random.Generator:
+    """Return the PCG64 stream of a label set.
+
+    Neither the rate nor the kind of flips enters the key, so that label sets are nested over rates. The data enter
+    through their clean labels: the same labels give the same noise on every machine.
+    """
+    digest = labels_sha256(clean)
+    parts = ["noise", seed, family, map, dict(options), digest]
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    key = int.from_bytes(hashlib.sha256(text.encode("ascii")).digest()[:16], "little")
+    return np.random.Generator(np.random.PCG64(key))
+
+
+def labels_sha256(labels: Labels) -> str:
+    """Return the hex sha256 of labels as little-endian int64, whatever the machine."""
+    return hashlib.sha256(np.ascontiguousarray(labels, dtype="<i8").tobytes()).hexdigest()
+
+
+def wrong_samples(clean: Labels, flip: Floats, order: Floats, flips: str) -> NDArray[np.bool_]:
+    """Return the (N,) mask of samples to flip, where `flip` (C,) is the wrong share of each class.
+
+    "iid" flips sample i if order[i] < flip[class]; "exact" flips floor(flip * N_c + 1/2) samples of class c, those
+    that come first in `order`, ties by index.
+    """
+    if flips == "iid":
+        return order < flip[clean]
+    wrong = np.zeros(len(clean), dtype=bool)
+    for c, share in enumerate(flip):
+        members = np.flatnonzero(clean == c)
+        count = int(np.floor(share * len(members) + 0.5))
+        wrong[members[np.argsort(order[members], kind="stable")[:count]]] = True
+    return wrong
+
+
+def first_above(cumulated: Floats, uniform: Floats) -> Labels:
+    """Return per row of (n, C) sums the first class above its uniform, never past the last class with mass.
+
+    Rounding can leave the last sum a hair below 1 and a uniform above it; the row then takes its last class.
+    """
+    last = np.argmax(cumulated == cumulated[:, -1:], axis=1)
+    return np.minimum((cumulated <= uniform[:, None]).sum(axis=1), last).astype(np.int64)
+
+
+def flip_by_class(rng: np.random.Generator, clean: Labels, transition: Floats, flip: Floats, flips: str) -> Labels:
+    """Return given labels drawn from a (C, C) transition matrix whose wrong share of class c is flip[c].
+
+    Two uniforms per sample are drawn, always both and always whole: who is wrong, and to which class.
+    """
+    who, where = rng.random(len(clean)), rng.random(len(clean))
+    wrong = wrong_samples(clean, flip, who, flips)
+    others = transition.copy()
+    np.fill_diagonal(others, 0.0)
+    cumulated = np.cumsum(others, axis=1) / np.where(flip > 0, flip, 1.0)[:, None]
+    given = clean.copy()
+    for c in range(len(flip)):
+        moved = np.flatnonzero(wrong & (clean == c))
+        given[moved] = first_above(np.broadcast_to(cumulated[c], (len(moved), len(flip))), where[moved])
+    return given
+
+
+def multinomial_loop(state: np.random.RandomState, clean: Labels, transition: Floats) -> Labels:
+    """Return one multinomial draw per sample from the row of its class, in sample order.
+
+    Each draw takes a varying number of uniforms from the stream, so the loop cannot be vectorised.
+    """
+    return np.array([state.multinomial(1, transition[y]).argmax() for y in clean], dtype=np.int64)
+
+
+def choice_loop(state: np.random.RandomState, rows: Floats) -> Labels:
+    """Return what `state.choice(C, p=row)` returns for each of the (N, C) rows in turn: one uniform each."""
+    cumulated = np.cumsum(rows, axis=1, dtype=np.float64)
+    cumulated /= cumulated[:, -1:]
+    return (cumulated <= state.random_sample(len(rows))[:, None]).sum(axis=1).astype(np.int64)

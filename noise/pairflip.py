@@ -1,0 +1,58 @@
+"""Pairflip noise: a wrong label is always the next class, the last one wrapping to the first.
+
+Han et al., NeurIPS 2018, arXiv:1804.06872: T[i, i] = 1 - r and T[i, (i + 1) mod C] = r. From r = .5 on a class no
+longer keeps most of its labels, which the card says. The dialect repeats `noisify_pairflip` of bhanML/Co-teaching.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from noise.base import Dialect, Drawn, Injector, Request, register
+from noise.draws import Floats, flip_by_class, multinomial_loop, native_generator
+
+
+def next_class(rate: float, num_classes: int) -> Floats:
+    """Return the (C, C) matrix that moves `rate` of every class to the class after it."""
+    eye = np.eye(num_classes)
+    return (1 - rate) * eye + rate * np.roll(eye, 1, axis=1)
+
+
+def _native(_: Injector, request: Request) -> Drawn:
+    spec, num_classes = request.spec, request.num_classes
+    rng = native_generator(request.seed, spec.family, spec.map, spec.options, request.clean)
+    matrix = next_class(spec.rate, num_classes)
+    given = flip_by_class(rng, request.clean, matrix, np.full(num_classes, spec.rate), spec.flips)
+    return Drawn(given, spec.rate, matrix)
+
+
+def _co_teaching(_: Injector, request: Request) -> Drawn:
+    matrix = next_class(request.spec.rate, request.num_classes)
+    given = multinomial_loop(np.random.RandomState(request.seed), request.clean, matrix)
+    return Drawn(given, request.spec.rate, matrix)
+
+
+@register("pairflip")
+@dataclass(frozen=True)
+class Pairflip(Injector):
+    """A wrong label is always the next class, the last one wrapping to the first."""
+
+    dialects: ClassVar = {
+        "native": Dialect(
+            draw=_native,
+            definition="the rate is the wrong share; exact in every class, or drawn per sample",
+            used_by="this harness",
+            convention="exclusive",
+            flips="exact per class",
+            generator="PCG64",
+        ),
+        "co_teaching": Dialect(
+            draw=_co_teaching,
+            definition="one multinomial draw per sample; the rate is the expected wrong share",
+            used_by="Co-teaching(+), JoCoR, T-Revision, CDR, CoDis",
+            convention="exclusive",
+            flips="iid",
+            generator="RandomState",
+        ),
+    }

@@ -1,0 +1,132 @@
+import os
+import pickle
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.data import cifar
+from bench.data.checksum import Checksum
+
+
+@pytest.mark.parametrize("layout", [cifar.CIFAR10, cifar.CIFAR100], ids=["cifar10", "cifar100"])
+def test_rows_of_red_green_and_blue_become_images(tiny_cifar, layout) -> None:
+    layout, folder = tiny_cifar(layout)
+    arrays = cifar.read(layout, folder)
+    rows = np.concatenate([_batch(folder / file)["data"] for file in layout.train])
+    labels = [label for file in layout.train for label in _batch(folder / file)[layout.label_key.decode()]]
+    assert arrays.train_labels.tolist() == labels
+    assert arrays.train_images.shape == (len(rows), 32, 32, 3)
+    for n, y, x, channel in [(0, 0, 0, 0), (1, 3, 5, 1), (len(rows) - 1, 31, 30, 2)]:
+        assert arrays.train_images[n, y, x, channel] == rows[n, 1024 * channel + 32 * y + x]
+    test = _batch(folder / layout.test[0])
+    assert arrays.test_labels.tolist() == test[layout.label_key.decode()]
+    assert np.array_equal(arrays.test_images.transpose(0, 3, 1, 2).reshape(-1, 3072), test["data"])
+
+
+def _batch(path: Path) -> dict:
+    return pickle.loads(path.read_bytes(), encoding="latin1")
+
+
+def test_a_changed_or_truncated_file_is_named_with_both_digests(tiny_cifar) -> None:
+    layout, folder = tiny_cifar()
+    path = folder / layout.train[2]
+    path.write_bytes(path.read_bytes()[:-1])
+    expected = layout.checksums[layout.train[2]].sha256
+    with pytest.raises(ValueError, match=rf"data_batch_3: sha256 is [0-9a-f]{{64}}, expected {expected}"):
+        cifar.read(layout, folder)
+
+
+def test_the_md5_is_checked_as_well(tiny_cifar) -> None:
+    layout, folder = tiny_cifar()
+    file = layout.test[0]
+    wrong = {**layout.checksums, file: Checksum("0" * 32, layout.checksums[file].sha256)}
+    with pytest.raises(ValueError, match=r"test_batch: md5 is [0-9a-f]{32}, expected 0{32}"):
+        cifar.read(replace(layout, checksums=wrong), folder)
+
+
+def test_the_file_of_class_names_is_checked_as_well(tiny_cifar) -> None:
+    layout, folder = tiny_cifar()
+    (folder / "cifar-10-batches-py/batches.meta").write_bytes(b"other")
+    with pytest.raises(ValueError, match=r"batches\.meta: sha256"):
+        cifar.read(layout, folder)
+
+
+class _Command:
+    def __init__(self, command: str) -> None:
+        self.command = command
+
+    def __reduce__(self):
+        return os.system, (self.command,)
+
+
+class _Expression(_Command):
+    def __reduce__(self):
+        return eval, (f"__import__('os').system({self.command!r})",)
+
+
+@pytest.mark.parametrize("evil", [_Command, _Expression])
+@pytest.mark.parametrize("protocol", [0, 2, 4])
+def test_a_pickle_that_runs_a_command_is_refused_and_nothing_runs(tmp_path: Path, evil, protocol) -> None:
+    canary = tmp_path / "canary"
+    data = pickle.dumps({"data": evil(f"touch {canary}")}, protocol=protocol)
+    with pytest.raises(ValueError, match=r"pickle asks for \w+\.(system|eval), which no CIFAR file needs"):
+        cifar.unpickle(data)
+    assert not canary.exists()
+    pickle.loads(data)
+    assert canary.exists()  # the input was dangerous indeed
+
+
+def test_a_neighbour_of_an_allowed_function_is_refused() -> None:
+    data = b"cnumpy.core.multiarray\nfromfile\n(S'/etc/passwd'\ntR."
+    with pytest.raises(ValueError, match=r"numpy\.core\.multiarray\.fromfile"):
+        cifar.unpickle(data)
+
+
+def test_arrays_pickled_by_old_and_new_numpy_are_read() -> None:
+    array = np.arange(6, dtype=np.uint8).reshape(2, 3)
+    new = pickle.dumps(array, protocol=2)
+    old = new.replace(b"numpy._core.multiarray", b"numpy.core.multiarray")
+    assert old != new
+    for data in (old, new):
+        assert np.array_equal(cifar.unpickle(data), array)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"data": np.zeros((4, 3071), np.uint8)}, "do not fit"),
+        ({"data": np.zeros((4, 3072), np.int16)}, "do not fit"),
+        ({"labels": [0, 1, 2]}, "do not fit"),
+        ({"labels": [0, 1, 2, 0.5]}, "do not fit"),
+        ({"labels": [0, 1, 2, 10]}, r"outside 0 \.\. 9"),
+        ({"labels": [0, 1, 2, -1]}, r"outside 0 \.\. 9"),
+    ],
+)
+def test_a_batch_of_another_form_is_refused(tiny_cifar, write_batch, change, message) -> None:
+    layout, folder = tiny_cifar()
+    batch = {"data": np.zeros((4, 3072), np.uint8), "labels": [0, 1, 2, 3]} | change
+    layout = write_batch(layout, folder, layout.train[0], batch)
+    with pytest.raises(ValueError, match=rf"data_batch_1: .*{message}"):
+        cifar.read(layout, folder)
+
+
+def test_a_batch_without_labels_is_refused(tiny_cifar, write_batch) -> None:
+    layout, folder = tiny_cifar()
+    layout = write_batch(layout, folder, layout.train[0], {"data": np.zeros((4, 3072), np.uint8)})
+    with pytest.raises(ValueError, match="no CIFAR batch with 'data' and 'labels'"):
+        cifar.read(layout, folder)
+
+
+@pytest.mark.data
+@pytest.mark.skipif(not os.environ.get("LNBENCH_DATA"), reason="LNBENCH_DATA is not set")
+def test_torchvision_reads_the_same_arrays(torchvision) -> None:
+    folder = Path(os.environ["LNBENCH_DATA"])
+    if not (folder / cifar.CIFAR10.test[0]).is_file():
+        pytest.skip("no CIFAR-10 in LNBENCH_DATA")
+    arrays = cifar.read(cifar.CIFAR10, folder)
+    theirs = torchvision.datasets.CIFAR10(folder, train=True)
+    assert np.array_equal(theirs.data, arrays.train_images)
+    assert theirs.targets == arrays.train_labels.tolist()
+    assert tuple(theirs.classes) == cifar.CIFAR10_INFO.class_names

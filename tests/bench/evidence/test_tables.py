@@ -1,0 +1,238 @@
+"""Cells worked out by hand, and what every format must survive."""
+
+import csv
+import io
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+
+from bench.evidence.tables import accuracy_table, to_csv, to_json, to_latex, to_markdown, to_text
+
+ACCURATE = {"ce": (60, 62, 61, 59, 63), "good": (80, 81, 82, 80, 83), "same": (80, 82, 81, 81, 82)}
+
+
+@pytest.fixture
+def runs(make):
+    return [make(m, seed, (10, 20, x)) for m, values in ACCURATE.items() for seed, x in enumerate(values)]
+
+
+def cells(table):
+    return {row.label: row.cells[0] for row in table.rows}
+
+
+def test_a_cell_is_the_mean_and_the_sample_sd(make):
+    cell = accuracy_table([make(seed=s, test=(0, x)) for s, x in enumerate((10, 20, 30))]).rows[0].cells[0]
+    assert (cell.mean, cell.sd, cell.n, cell.planned) == (pytest.approx(20), pytest.approx(10), 3, 3)
+    assert cell.text == "20.00 ± 10.00 (3)"
+
+
+def test_two_datasets_are_never_averaged(make):
+    table = accuracy_table([make(test=(90,)), make(test=(60,), dataset={"name": "blobs", "digest": "b" * 64})])
+    assert table.columns == ("blobs · symmetric 50%", "digits · symmetric 50%")
+    assert [cell.text for cell in table.rows[0].cells] == ["60.00 (1)", "90.00 (1)"]
+
+
+def test_the_best_is_starred_and_the_inseparable_marked(runs):
+    marks = {label: cell.mark for label, cell in cells(accuracy_table(runs)).items()}
+    assert marks == {"ce": "", "good": "*", "same": "="}  # 81.2 and 81.2: the first of equals is the best
+
+
+def test_notes_name_what_does_not_beat_the_baseline(runs):
+    notes = "\n".join(accuracy_table(runs, baseline="good").notes)
+    assert "symmetric 50%: not shown to be better than good (paired t, Holm over 2): ce (-20.20 points, worse" in notes
+    assert "same (+0.00 points, not separable, p = 1)" in notes
+    over_ce = "\n".join(accuracy_table(runs, baseline="ce").notes)
+    assert "every other method is better than ce (paired t, Holm over 2)" in over_ce
+
+
+def test_a_baseline_without_a_row_is_said(runs):
+    assert any("which has no row" in note for note in accuracy_table(runs, baseline="erm").notes)
+
+
+def test_one_seed_marks_nothing_and_says_why(make):
+    table = accuracy_table([make("a", test=(90,)), make("b", test=(10,))], baseline="a")
+    assert not any(cell.best or cell.tied for cell in cells(table).values())
+    assert any("n = 1: fewer than two seeds have no spread" in note for note in table.notes)
+    assert "\x1b[1m9" not in to_text(table, colour=True)
+
+
+def test_f81_missing_runs_are_counted_named_and_refused_in_a_paper(make):
+    plan = {make.run_id(c): c for c in (make.config(seed=s) for s in range(5))}
+    ids = list(plan)
+    late = make.config("late")
+    plan[make.run_id(late)] = late
+    table = accuracy_table(
+        [make(seed=s) for s in range(3)], expected=plan, failed={ids[3]: "out of memory"}, methods=["ce", "late"]
+    )
+    assert cells(table)["ce"].text == "70.00 ± 0.00 (3/5)"
+    assert cells(table)["late"].text == "– (0/1)"
+    notes = "\n".join(table.notes)
+    assert f"failed: 1 of 6 runs: {ids[3]} (out of memory)" in notes
+    assert f"not run: 2 of 6 runs: {ids[4]}, {make.run_id(late)}" in notes
+    with pytest.raises(ValueError, match="3 of 6 planned runs are missing"):
+        accuracy_table([make(seed=s) for s in range(3)], expected=plan, refuse_missing=True)
+
+
+def test_f81_a_run_without_a_number_is_not_averaged_away_in_silence(make):
+    blind = make(seed=1, val_clean=[None, None, None])
+    table = accuracy_table([make(seed=0, val_clean=[1, 2, 3]), blind], rule="clean_val")
+    assert cells(table)["ce"].text == "70.00 (1/2)"
+    assert any("nothing to select by" in note and blind["run_id"] in note for note in table.notes)
+
+
+def test_f82_one_run_cannot_count_twice(make):
+    with pytest.raises(ValueError, match="given twice"):
+        accuracy_table([make(), make()])
+
+
+def test_f88_mixed_protocols_are_two_rows(make):
+    table = accuracy_table([make(seed=0), make(seed=1, protocol=2)])
+    assert [row.label for row in table.rows] == ["ce [protocol=1]", "ce [protocol=2]"]
+    assert [row.cells[0].n for row in table.rows] == [1, 1]
+
+
+def test_f88_methods_with_other_wrong_labels_are_not_tested_against_each_other(make):
+    runs = [make("a", s, (90 + s,)) for s in range(3)] + [make("b", s, (10 + s,), noise_id=f"n{s}") for s in range(3)]
+    table = accuracy_table(runs, baseline="a")
+    assert not any(cell.best for cell in cells(table).values())
+    assert any("b (no shared seed)" in note for note in table.notes)
+
+
+def test_diverged_runs_are_shown_and_marked(make):
+    table = accuracy_table(
+        [make(seed=0, train={"epochs": 3}), make(seed=1, test=(50, 10), train={"epochs": 3}, diverged=True)]
+    )
+    assert cells(table)["ce"].text == "40.00 ± 42.43 (2) !"
+    assert any(note.startswith("diverged: 1 of 2 runs: r") for note in table.notes)
+
+
+def test_the_dagger_says_what_a_method_was_told(make):
+    table = accuracy_table([make("a", needs=["noise_rate"]), make("b")])
+    assert [row.marked_label for row in table.rows] == ["a†", "b"]
+    assert "† told more than the noisy labels: noise rate (a)" in table.notes
+
+
+def test_the_reported_head_and_the_networks_are_in_the_row(make):
+    two = make("two", heads={"net1": [10], "net2": [30], "ensemble": [50]}, headline=["net1", "net2"], networks=2)
+    row = accuracy_table([two]).rows[0]
+    assert (row.networks, row.head, row.cells[0].text) == (2, "mean of 2", "20.00 (1)")
+    row = accuracy_table([two, make("one")], head="ensemble").rows[1]
+    assert (row.head, row.cells[0].text) == ("ensemble", "50.00 (1)")
+    table = accuracy_table([two, make("one")], head="net2")
+    assert table.rows[0].cells[0].text == "– (0/1)"
+    assert "no head 'net2': one" in table.notes
+
+
+def test_the_header_states_the_conditions(runs):
+    header = accuracy_table(runs, rule="oracle").header
+    assert header["dataset"] == "digits"
+    assert header["samples"] == "1000 train / 50 validation / 100 test"
+    assert "oracle" in header["number"]
+    assert header["seeds"] == "0, 1, 2, 3, 4"
+
+
+def test_an_empty_table_can_be_written():
+    table = accuracy_table([])
+    for write in (to_text, to_csv, to_markdown, to_latex, to_json):
+        assert write(table)
+
+
+def test_text_without_colour_is_plain_and_fits(make):
+    runs = [make(m, s, (70 + s,), noise={"rate": r / 10}) for m in ("a", "b") for s in range(3) for r in range(1, 9)]
+    table = accuracy_table(runs)
+    text = to_text(table, width=60)
+    assert "\x1b" not in text
+    assert max(map(len, text.splitlines())) <= 60
+    for column in table.columns:
+        assert column in text
+    assert "\x1b[1m" in to_text(table, width=60, colour=True)
+
+
+def test_labels_with_brackets_survive_the_terminal(make):
+    assert "ce [protocol=2]" in to_text(accuracy_table([make(seed=0), make(seed=1, protocol=2)]))
+
+
+def test_f84_markup_is_escaped_in_markdown(make):
+    text = to_markdown(accuracy_table([make("<script>alert(1)</script>")]))
+    assert "<script" not in text
+    assert "&lt;script&gt;" in text
+
+
+def test_markdown_keeps_numbers_and_escapes_pipes(make):
+    runs = [make("a|b", noise={"options": {"k": "x|y"}}), make("007", noise={"options": {"k": "x|y"}})]
+    rows = [line for line in to_markdown(accuracy_table(runs)).splitlines() if line.startswith("|")]
+    assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {5}
+    assert any(r"a\|b" in row for row in rows)
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
+def test_f85_text_cells_that_a_spreadsheet_would_run_are_prefixed(make, start):
+    table = accuracy_table([make(f"{start}cmd|x")])
+    row = next(csv.DictReader(io.StringIO(to_csv(table), newline="")))
+    assert row["method"] == row["row"] == f"'{start}cmd|x"
+
+
+def test_csv_holds_numbers_counts_and_the_runs_by_seed(runs):
+    rows = {row["row"]: row for row in csv.DictReader(io.StringIO(to_csv(accuracy_table(runs))))}
+    assert float(rows["ce"]["mean_percent"]) == 61
+    assert float(rows["ce"]["sd_points"]) == pytest.approx(1.581139)
+    assert (rows["ce"]["n"], rows["ce"]["planned"], rows["good"]["best"], rows["same"]["tied"]) == ("5", "5", "1", "1")
+    assert rows["ce"]["runs"].split() == [run["run_id"] for run in runs[:5]]
+
+
+def test_markdown_keeps_names_that_look_like_numbers(make):
+    text = to_markdown(accuracy_table([make("007"), make("1e5")]))
+    assert "| 007 " in text
+    assert "| 1e5 " in text
+
+
+def unescaped(text, characters):
+    return re.findall(rf"(?<!\\)(?:\\\\)*[{characters}]", text)
+
+
+def test_f86_latex_is_escaped_and_its_braces_balance(make):
+    nasty = r"a&b%c_d#e$f{g}h~i^j\k[l]<m>|*"
+    runs = [make(nasty, s, (50 + s,)) for s in range(3)] + [make("ce", s, (50 + s * s,)) for s in range(3)]
+    text = to_latex(accuracy_table(runs, baseline="ce"))
+    depth = 0
+    for brace in re.findall(r"(?<!\\)[{}]", text):
+        depth += 1 if brace == "{" else -1
+        assert depth >= 0
+    assert depth == 0
+    assert not unescaped(text, "%#$")
+    assert r"a\&b\%c\_d\#e\$f\{g\}h\textasciitilde{}i\textasciicircum{}j\textbackslash{}k" in text
+    assert text.isascii()
+
+
+def test_latex_has_equally_many_cells_in_every_row(runs):
+    text = to_latex(accuracy_table(runs))
+    lines = text.split(r"\toprule")[1].split(r"\bottomrule")[0].splitlines()
+    rows = [line for line in lines if line.endswith(r"\\")]
+    assert len(rows) == 4
+    assert {len(unescaped(row, "&")) for row in rows} == {3}
+    assert text.count(r"\begin{") == text.count(r"\end{")
+    assert r"\textbf{81.20" in text
+    assert r"\underline{\textbf{81.20" in text
+
+
+def test_json_holds_the_cells_unrounded(runs):
+    loaded = json.loads(to_json(accuracy_table(runs, baseline="ce")))
+    assert loaded["rows"][0]["cells"][0]["mean"] == pytest.approx(61)
+    assert loaded["baseline"] == "ce"
+
+
+def test_the_order_of_the_payloads_changes_nothing(make, runs):
+    runs += [make("ce", 0, (1, 2, 3, 4), noise={"rate": 0.2}), make("ce", 0, noise={"rate": 0.2}, params={"beta": 1})]
+    assert to_json(accuracy_table(runs, baseline="ce")) == to_json(accuracy_table(runs[::-1], baseline="ce"))
+
+
+def test_tables_start_without_what_they_do_not_need():
+    code = (
+        "import sys, bench.evidence.tables; "
+        "print([m for m in ('scipy.stats', 'matplotlib', 'torch', 'sklearn') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
