@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 VERBS = ("run", "status", "table", "plot", "list", "show")
 LISTED = ("methods", "noise", "datasets", "networks", "suites")
@@ -21,10 +21,8 @@ damaged; 75 interrupted: the same command goes on; 130 interrupted twice."""
 class Parser(argparse.ArgumentParser):
     """argparse with exact option names, a suggestion for misspelt ones, and one line for an error."""
 
-    def __init__(self, *args: object, **kwargs: object) -> None:
-        super().__init__(
-            *args, **{"allow_abbrev": False, "formatter_class": argparse.RawDescriptionHelpFormatter, **kwargs}
-        )  # type: ignore[arg-type]
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"allow_abbrev": False, "formatter_class": argparse.RawDescriptionHelpFormatter, **kwargs})
 
     def error(self, message: str) -> NoReturn:
         words = message.partition("unrecognized arguments: ")[2].split()

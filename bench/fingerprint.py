@@ -1,35 +1,36 @@
-"""Which code made a number: a digest of the sources behind it, blind to comments and docstrings."""
+"""Which code made a number: digests of the sources behind it, blind to comments and docstrings.
+
+They are stored in a result, not hashed into the run_id: a comment or a new file must not throw a week of runs away, and
+a changed formula must not be mixed in unnoticed.
+"""
 
 import ast
 import functools
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
-@functools.cache
-def fingerprint(method_file: Path) -> str:
-    """16 hex digits over the syntax trees of the method's file, the shared parts of `methods`, `noise` and the training code.
+def harness_code() -> str:
+    """16 hex digits over the code that all runs share: noise, data, training."""
+    folders = (ROOT / "noise", ROOT / "bench" / "training", ROOT / "bench" / "data")
+    return _digest([ROOT / "bench" / "seeds.py", *(path for folder in folders for path in folder.glob("*.py"))])
 
-    It is stored in a result, not hashed into the run_id: a comment or a new file must not throw a week of runs away,
-    and a changed formula must not be mixed in unnoticed.
-    """
-    imported = {ROOT / "methods" / "base.py"} | _of_ours(method_file, set())
-    shared = [
-        *(ROOT / "noise").glob("*.py"),
-        *(ROOT / "bench" / "training").glob("*.py"),
-        *(ROOT / "bench" / "data").glob("*.py"),
-    ]
-    digest = hashlib.sha256()
-    for path in sorted({*imported, *shared, ROOT / "bench" / "seeds.py"}):
-        digest.update(f"{path.name}:{_shape(path)}\n".encode())
-    digest.update(_shape(method_file).encode())
-    return digest.hexdigest()[:16]
+
+def method_code(file: Path) -> str:
+    """16 hex digits over a method's file and what it imports of the methods package."""
+    return _digest([ROOT / "methods" / "base.py", file, *_of_ours(file, set())])
+
+
+def _digest(paths: Iterable[Path]) -> str:
+    lines = sorted(f"{path.name}:{_shape(path)}" for path in set(paths))
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
 def _of_ours(path: Path, seen: set[Path]) -> set[Path]:
-    """Files of the methods package that `path` imports, and what these import; not the registry, which draws nothing."""
+    """Files of `methods` that `path` imports, and what these import, but not the registry: it draws nothing."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("methods."):
             target = ROOT / "methods" / f"{(node.module or '').removeprefix('methods.')}.py"

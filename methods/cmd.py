@@ -60,7 +60,12 @@ class CMD(LossMethod):
         send, threshold = self.gate(logp.detach(), clock)  # (K, B): row j is what network j may send
         taught = torch.zeros_like(own) if self.mode == "zero" else self.taught(logits, batch.y, trust, send)
         relabelled = corrected_label(logp.detach().exp(), batch.y, trust).mean(0)
-        scalars = {"threshold": threshold, "trust": trust.mean(), "source_loss": own.mean(), "taught": taught.mean()}
+        scalars: dict[str, Tensor | float] = {
+            "threshold": threshold,
+            "trust": trust.mean(),
+            "source_loss": own.mean(),
+            "taught": taught.mean(),
+        }
         return Step(own.mean(-1) + self.weight * taught.mean(-1), send, relabelled=relabelled, scalars=scalars)
 
     def gate(self, logp: Tensor, clock: Clock) -> tuple[Tensor, float]:

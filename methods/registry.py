@@ -200,7 +200,7 @@ def load(spec: str) -> tuple[type[Method], dict[str, Any]]:
         if spec.rpartition(":")[0].endswith(".py")
         else importlib.import_module(spec.rpartition(":")[0])
     )
-    cls = getattr(module, class_name)
+    cls: Any = getattr(module, class_name)
     from methods.base import Method
 
     if not (isinstance(cls, type) and issubclass(cls, Method)):
@@ -314,7 +314,7 @@ def _needs(node: ast.expr) -> tuple[str, ...]:
 
 
 def _imported(name: str, spec: str, path: Path) -> MethodInfo:
-    cls, _ = load(spec)
+    cls: Any = load(spec)[0]
     fields = []
     for f in dataclasses.fields(cls):
         required = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING

@@ -154,11 +154,8 @@ def noise_lines(store: Store, found: Evidence) -> list[str]:
     lines = []
     for text, payload in first.items():
         data, seed = payload["config"]["dataset"], payload["config"]["noise"]["seed"]
-        rest = ", ".join(f"{s}: {name}" for s, name in sorted(ids[text].items()) if s != seed)
         try:
-            labels, card = noise.from_bytes(
-                read_regular(store.noise / f"{payload['noise_id']}.npz"), payload["noise_id"]
-            )
+            labels, _ = noise.from_bytes(read_regular(store.noise / f"{payload['noise_id']}.npz"), payload["noise_id"])
         except (FileNotFoundError, ValueError) as error:  # the number stands without it; the page says so
             lines.append(f"{text}: id {payload['noise_id']}; the stored labels are not readable ({error})")
             continue
@@ -170,8 +167,7 @@ def noise_lines(store: Store, found: Evidence) -> list[str]:
             digest=data["digest"],
             noise_seed=seed,
         )
-        card = noise.card(labels, dataset=data["name"], digest=data["digest"], train_index=parts.train_index)
-        lines.append(
-            noise.card_line(card) + (f"; noise seed {seed} (other seeds {rest})" if rest else f"; noise seed {seed}")
-        )
+        real = noise.card(labels, dataset=data["name"], digest=data["digest"], train_index=parts.train_index)
+        lines.append(noise.card_line(real))
+        lines.append("  by noise seed: " + ", ".join(f"{number} {name}" for number, name in sorted(ids[text].items())))
     return lines

@@ -13,7 +13,7 @@ from bench.commands import derived, table
 from bench.commands.select import baseline_of, planned
 from bench.data import datasets
 from bench.files import publish, remove
-from bench.fingerprint import ROOT, fingerprint
+from bench.fingerprint import ROOT, harness_code, method_code
 from bench.sweep import cost, devices
 from bench.sweep.grid import Planned, Suite
 from bench.sweep.job import Exit
@@ -59,12 +59,12 @@ def _stale(store: Store, runs: Sequence[Planned], states: dict[str, State]) -> s
     """Finished runs whose numbers were made by other code than today's."""
     from methods import registry
 
-    today = {spec: fingerprint(registry.describe(spec).file) for spec in {run.spec for run in runs}}
+    today = {spec: (harness_code(), method_code(registry.describe(spec).file)) for spec in {run.spec for run in runs}}
     found = set()
     for run in runs:
         if states[run.run_id] in FINISHED:
             result = store.run(run.run_id).result()
-            if result is not None and result.payload["code"] != today[run.spec]:
+            if result is not None and (result.payload["code"], result.payload["method_code"]) != today[run.spec]:
                 found.add(run.run_id)
     return found
 

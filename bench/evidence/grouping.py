@@ -16,8 +16,13 @@ from bench.evidence.records import Payload, distinct, noise_text
 Column = tuple[str, str]  # dataset, noise
 
 PARAMS = "method.params."
-FROM_PAYLOAD = ("schema", "code", "dataset_digest")  # unknown before a run has finished
-SHORTENED = ("dataset.digest", "dataset_digest", "code")  # hexadecimal, shown by its first eight characters
+FROM_PAYLOAD = ("schema", "code", "method_code", "dataset_digest")  # unknown before a run has finished
+SHORTENED = (
+    "dataset.digest",
+    "dataset_digest",
+    "code",
+    "method_code",
+)  # hexadecimal, shown by its first eight characters
 UNSET = "unset"  # no JSON text: differs from every value
 
 
@@ -261,7 +266,7 @@ def _differences_between(groups: list[Group]) -> list[str]:
         found: dict[str, dict[str, list[str]]] = {}
         for row in groups:
             for name, value in next((e.key for e in row.entries if e.column == column and e.payload), {}).items():
-                if not name.startswith("method."):
+                if not name.startswith("method"):  # "method_code" too: two methods are never the same code
                     found.setdefault(name, {}).setdefault(value, []).append(row.method)
         if len(found.get("dataset.digest", {})) > 1:
             found.pop("dataset_digest", None)

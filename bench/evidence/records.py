@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from decimal import Decimal
 from typing import Any
 
 import pandas as pd
+
+from noise import NoiseSpec
 
 Payload = Mapping[str, Any]
 
@@ -31,21 +32,9 @@ def text_of(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
-def percent(rate: float) -> str:
-    """Return a rate as exact percent: 0.57 is 57%, not 56.99999999999999%."""
-    return f"{(Decimal(repr(float(rate))) * 100).normalize():f}%"
-
-
 def noise_text(noise: Mapping[str, Any]) -> str:
-    """Return the column label of a noise spec, without its seed: specs that differ have other labels."""
-    parts = [str(noise["family"])]
-    if noise.get("rate") is not None:
-        parts.append(percent(noise["rate"]))
-    for name, usual in (("dialect", "native"), ("flips", "exact"), ("map", None)):
-        if noise.get(name) is not None and noise[name] != usual:
-            parts.append(f"{name}={text_of(noise[name])}")
-    parts.extend(f"{name}={text_of(value)}" for name, value in sorted((noise.get("options") or {}).items()))
-    return " ".join(parts)
+    """Return the column label of a noise spec, without its seed: two specs share a label only if they are equal."""
+    return NoiseSpec.from_dict({name: value for name, value in noise.items() if name != "seed"}).label
 
 
 def reported_heads(payload: Payload, head: str = HEADLINE) -> list[str]:

@@ -1,4 +1,4 @@
-"""What a sweep will cost: from the times of its finished runs, else from a few steps of each network on this machine."""
+"""What a sweep will cost: by the times of its finished runs, else by a few steps of each network on this machine."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Cost:
 
 
 def expected(store: Store, runs: Sequence[Planned], todo: Sequence[Planned], slots: Sequence[Slot]) -> Cost:
-    """Seconds of one slot for `todo`. Start-up, some seconds a run on a GPU and less on a CPU, is not in a probe's figure."""
+    """Seconds of one slot for `todo`; a probe's figure leaves the start of processes out."""
     recorded = _recorded(store, runs)
     if recorded is not None:
         per_unit, count = recorded

@@ -27,6 +27,8 @@ from bench.sweep.store import RunFolder, State, Store
 
 RETRIES = {"killed": 2, "oom": 1, "io": 0, "error": 0}  # further attempts in one launch, from the checkpoint
 GRACE_SECONDS = 20.0  # between asking children to stop and killing them
+# what every run imports sooner or later; torch.optim imports the compiler's package on first use, which takes a second
+PRELOADED = ("torch", "torch._dynamo", "numpy")
 BREAKER = 3  # quick failures in a row that stop the sweep: a dead device must not eat the queue
 BREAKER_SECONDS = 60.0
 BUSY_SECONDS = 1.0  # between two looks at a run that another launcher holds
@@ -69,7 +71,7 @@ class Sweep:
 
     def __post_init__(self) -> None:
         self.leases = Leases(self.slots)
-        self.server = ForkServer() if self.start == "fork" else None
+        self.server = ForkServer(preload=PRELOADED) if self.start == "fork" else None
 
     def spawn(self, job: Job, folder: RunFolder, slot: Slot, threads: int) -> Child:
         environment = {

@@ -11,6 +11,7 @@ The driver sends one JSON object a line and gets one a line:
 import contextlib
 import ctypes
 import faulthandler
+import gc
 import importlib
 import json
 import os
@@ -208,6 +209,8 @@ def main(arguments: Sequence[str]) -> int:
     descriptor, driver, target, *preload = arguments
     for package in preload:
         importlib.import_module(package)
+    gc.collect()
+    gc.freeze()  # a child's collections leave these objects alone: walking them would copy most of our pages
     with socket.socket(fileno=int(descriptor)) as connection:
         connection.set_inheritable(False)
         _Server(connection, int(driver), target).serve()

@@ -139,7 +139,7 @@ def custom(suite: Suite, **changes: Any) -> Suite:
 
 
 def assignments(words: Sequence[str], methods: Sequence[str]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """Split `--set` words into training overrides ("epochs=5", "optimizer.lr=.1") and hyper-parameters ("cmd_p.eta=.3")."""
+    """Split words like "epochs=5", "optimizer.lr=.1" (training) and "METHOD.eta=.3" (a method's hyper-parameter)."""
     train: dict[str, Any] = {}
     params: dict[str, dict[str, Any]] = {}
     names = {registry.describe(spec).name for spec in methods}
@@ -183,7 +183,7 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def expand(suite: Suite) -> list[Planned]:
-    """Every run of a suite, defaults resolved, in table order; ValueError before anything exists if one makes no sense."""
+    """Every run of a suite in table order, defaults resolved; ValueError if one makes no sense."""
     info = datasets.info(suite.dataset)
     if suite.train_limit is not None and not 4 <= suite.train_limit <= info.train_size:
         raise ValueError(

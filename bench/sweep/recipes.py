@@ -5,11 +5,12 @@ from typing import Any
 UNIFORM: dict[str, dict[str, Any]] = {
     "digits": {
         "network": "digits_cnn",
-        "epochs": 25,
-        "batch_size": 64,
-        "optimizer": {"name": "adam", "lr": 0.001, "momentum": 0.9, "weight_decay": 0.0},
-        "schedule": {"name": "linear", "start": 0.5},
+        "epochs": 14,
+        "batch_size": 128,
+        "optimizer": {"name": "adam", "lr": 0.004, "momentum": 0.9, "weight_decay": 0.0},
+        "schedule": {"name": "linear", "start": 0.66},
         "augment": "none",
+        "trace_samples": 500,
     },
     "cifar10": {
         "network": "cnn9",

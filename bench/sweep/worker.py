@@ -24,7 +24,7 @@ import torch
 
 from bench.config import RunConfig
 from bench.data.prepare import prepare
-from bench.fingerprint import fingerprint
+from bench.fingerprint import harness_code, method_code
 from bench.sweep.forking import PARENT_VARIABLE, die_with_parent
 from bench.sweep.job import CLASSES, Exit, Job
 from bench.sweep.store import Busy, Corrupt, RunFolder, Store
@@ -110,7 +110,11 @@ def _train(job: Job, config: RunConfig, folder: RunFolder, stop: threading.Event
 
     outcome = trainer.run(save, stop.is_set)
     digest = folder.save_predictions(_predictions(outcome, data.info.num_classes))
-    payload = outcome.payload | {"predictions_sha256": digest, "code": fingerprint(info.file)}
+    payload = outcome.payload | {
+        "predictions_sha256": digest,
+        "code": harness_code(),
+        "method_code": method_code(info.file),
+    }
     seconds = time.monotonic() - started
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     gpu = torch.cuda.max_memory_allocated() / 2**20 if device.type == "cuda" else None

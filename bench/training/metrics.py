@@ -49,7 +49,7 @@ class Traces:
             self.seen["relabelled"][index] = True
 
     def summary(self, given: Tensor, clean: Tensor) -> dict[str, Any]:
-        """The epoch in plain numbers, against labels (N,): what the steps chose, scored and corrected, and was it right."""
+        """The epoch in plain numbers, held against labels (N,): was right what the steps chose, scored, corrected?"""
         steps = max(1, self.steps)
         right = given == clean
         record: dict[str, Any] = {

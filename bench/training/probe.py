@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 import torch
+from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from bench.config import RunConfig
 from bench.data import datasets
@@ -19,11 +20,12 @@ def main(argv: list[str]) -> int:
     """Print {"train": seconds, "evaluate": seconds} per sample for one network of the config."""
     config, device = RunConfig.from_dict(json.loads(argv[0])), torch.device(argv[1])
     configure_torch(config, device)
+    scored = EVAL_BATCH[device.type]
     info, batch = datasets.info(config.dataset.name), config.train.batch_size
     layout = torch.channels_last if config.train.channels_last else torch.contiguous_format
     network = networks.build(config.train.network, info, seed=0, precision=config.train.precision)
-    network = network.to(device).to(memory_format=layout)
-    x = torch.randn(max(batch, EVAL_BATCH), *info.shape).to(device).contiguous(memory_format=layout)
+    network = convert_conv2d_weight_memory_format(network.to(device), layout)
+    x = torch.randn(max(batch, scored), *info.shape).to(device).contiguous(memory_format=layout)
     y = torch.randint(info.num_classes, (batch,), device=device)
 
     def train() -> None:
@@ -31,11 +33,11 @@ def main(argv: list[str]) -> int:
 
     def evaluate() -> None:
         with torch.inference_mode():
-            network(x[:EVAL_BATCH])
+            network(x[:scored])
 
     seconds = {"train": _median(train, device) / batch}
     network.eval()
-    seconds["evaluate"] = _median(evaluate, device) / EVAL_BATCH
+    seconds["evaluate"] = _median(evaluate, device) / scored
     print(json.dumps(seconds))
     return 0
 

@@ -10,8 +10,8 @@ from bench.config import ScheduleConfig
 def factor(schedule: ScheduleConfig, epoch: int, epochs: int) -> float:
     """Multiplier of the base learning rate in `epoch`, counted from 0; positive in every epoch.
 
-    cosine: (1 + cos(pi * epoch / epochs)) / 2.  linear: 1 until the share `start` of the epochs is done, then a straight
-    line that would reach 0 in the epoch after the last.  steps: gamma to the number of steps already passed.
+    cosine: (1 + cos(pi * epoch / epochs)) / 2.  linear: 1 until the share `start` of the epochs is done, then a
+    straight line that would reach 0 in the epoch after the last.  steps: gamma to the number of steps already passed.
     """
     done = epoch / epochs
     if schedule.name == "cosine":

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from bench.config import RunConfig
 from bench.data.datasets import DatasetInfo
@@ -71,7 +72,7 @@ class RunTask(Task):
         seed = derive(self._config.seed, "init", k)
         network = networks.build(train.network, self._info, seed=seed, precision=train.precision)
         layout = torch.channels_last if train.channels_last else torch.contiguous_format
-        return network.to(self.device).to(memory_format=layout)
+        return convert_conv2d_weight_memory_format(network.to(self.device), layout)
 
     def make_optimizer(self, params: Iterable[nn.Parameter], **overrides: Any) -> torch.optim.Optimizer:
         settings = {"weight_decay": self._config.train.optimizer.weight_decay, "fused": True}

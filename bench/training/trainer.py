@@ -5,7 +5,7 @@ The trainer owns every loop and alone holds the clean labels; a method sees a Ta
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sized
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,8 @@ from bench.training.checkpoint import State
 from bench.training.task import RunTask
 from methods.base import Clock, Method, Pass
 
-EVAL_BATCH = 500  # of an evaluation; fixed, since another size may round differently
+# samples of an evaluation batch, by kind of device; fixed, since another size may round differently
+EVAL_BATCH = {"cpu": 128, "cuda": 1000}
 
 
 class Interrupted(Exception):
@@ -80,7 +81,7 @@ class Trainer:
     def _run_pass(self, part: Pass, clock: Clock, traces: metrics.Traces, should_stop: Callable[[], bool]) -> None:
         schedule.apply(self.task.optimizers, self.config.train.schedule, clock.epoch, clock.epochs)
         self.method.train(part.train)
-        steps = len(part.batches) if hasattr(part.batches, "__len__") else 1
+        steps = len(part.batches) if isinstance(part.batches, Sized) else 1
         with torch.set_grad_enabled(part.train):
             for step, batch in enumerate(part.batches):
                 if should_stop():
@@ -92,8 +93,8 @@ class Trainer:
                     traces.add(result, first.index)
 
     def _clock(self, epoch: int, step: int, steps: int, phases: Iterable[tuple[str, int]]) -> Clock:
-        epochs, begun = self.config.train.epochs, 0
-        for name, length in phases:
+        epochs, begun, name, length = self.config.train.epochs, 0, "", 0
+        for name, length in phases:  # noqa: B007 - the phase that the epoch falls into is used below
             if epoch < begun + length:
                 break
             begun += length
@@ -138,7 +139,8 @@ class Trainer:
             return {}
         self.method.eval()
         self.forward_samples += len(resident) * self.method.num_networks
-        return metrics.predictions(self.method.predict, resident.plain(EVAL_BATCH), self.task.num_classes)
+        batches = resident.plain(EVAL_BATCH[self.device.type])
+        return metrics.predictions(self.method.predict, batches, self.task.num_classes)
 
     def state(self) -> State:
         """What a resume needs. Tensors are the live ones: serialise before training on."""

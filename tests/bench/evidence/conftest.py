@@ -64,6 +64,7 @@ def payload_of(
     diverged=False,
     noise_id=None,
     code="c" * 16,
+    method_code="d" * 16,
     val_total=50,
     **config,
 ) -> dict[str, Any]:
@@ -102,6 +103,7 @@ def payload_of(
         "noise_id": noise_id or "n" + hashlib.sha256(identity.encode()).hexdigest()[:12],
         "dataset_digest": made["dataset"]["digest"],
         "code": code,
+        "method_code": method_code,
         "num_networks": networks,
         "heads": list(heads),
         "headline": list(headline or heads),
