@@ -14,8 +14,8 @@ from typing import Any, NoReturn
 VERBS = ("run", "status", "table", "plot", "list", "show")
 LISTED = ("methods", "noise", "datasets", "networks", "suites")
 
-EPILOG = """exit codes: 0 all planned runs are done; 1 some failed; 2 bad usage, nothing was started; 3 a stored result is
-damaged; 75 interrupted: the same command goes on; 130 interrupted twice."""
+EPILOG = """exit codes: 0 all planned runs are done; 1 some failed; 2 bad usage, nothing was started;
+3 a stored result is damaged; 75 interrupted: the same command goes on; 130 interrupted twice."""
 
 
 class Parser(argparse.ArgumentParser):

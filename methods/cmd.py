@@ -58,7 +58,7 @@ class CMD(LossMethod):
         logp = logits.log_softmax(-1)  # (K, B, C)
         own, trust = self.source_loss(logp, batch.y, clock.progress)  # (K, B) each
         send, threshold = self.gate(logp.detach(), clock)  # (K, B): row j is what network j may send
-        taught = torch.zeros_like(own) if self.mode == "zero" else self.taught(logits, batch.y, trust, send)
+        taught = torch.zeros_like(own) if self.mode == "zero" else self.taught(logp, batch.y, trust, send)
         relabelled = corrected_label(logp.detach().exp(), batch.y, trust).mean(0)
         scalars: dict[str, Tensor | float] = {
             "threshold": threshold,
@@ -75,16 +75,17 @@ class CMD(LossMethod):
         threshold = knowledge_threshold(clock.progress, self.eta, self.b, self.direction, self.norm)
         return confident(logp, threshold, self.criterion), threshold
 
-    def taught(self, logits: Tensor, y: Tensor, trust: Tensor, send: Tensor) -> Tensor:
+    def taught(self, logp: Tensor, y: Tensor, trust: Tensor, send: Tensor) -> Tensor:
         """Distillation loss (K, B) of every receiver, summed over its senders; no gradient reaches a sender."""
-        logp = (logits / self.temperature).log_softmax(-1)
+        if self.temperature != 1:
+            logp = (logp / self.temperature).log_softmax(-1)
         message = logp.detach()
         if self.knowledge == "corrected":
             message = corrected_label(message.exp(), y, trust).clamp(min=1e-12).log()
         total = torch.zeros_like(send, dtype=logp.dtype)
-        for shift in range(1, len(logits)):  # row k hears network k - shift
+        for shift in range(1, len(logp)):  # row k hears network k - shift
             mask = send.roll(shift, 0)
             part = torch.where(mask, kl(message.roll(shift, 0), logp), 0.0) * self.temperature**2
             scale = mask.float().mean(-1, keepdim=True).clamp(min=1 / mask.shape[-1])
             total = total + (part if self.normaliser == "batch" else part / scale)
-        return total if self.peers == "sum" else total / (len(logits) - 1)
+        return total if self.peers == "sum" else total / (len(logp) - 1)

@@ -203,13 +203,14 @@ def load(spec: str) -> tuple[type[Method], dict[str, Any]]:
     cls: Any = getattr(module, class_name)
     from methods.base import Method
 
-    if not (isinstance(cls, type) and issubclass(cls, Method)):
+    if not issubclass(cls, Method):
         raise ValueError(
             f"method {spec!r}: {class_name} is not a Method; derive it from methods.LossMethod or methods.Method"
         )
     if cls.__abstractmethods__:
         raise ValueError(f"method {spec!r}: {class_name} lacks {', '.join(sorted(cls.__abstractmethods__))}")
-    if not dataclasses.is_dataclass(cls) or cls.__hash__ is None:
+    usable = dataclasses.is_dataclass(cls) and cls.__hash__ is not None
+    if not usable:
         raise ValueError(
             f"method {spec!r}: put @dataclass(eq=False) on {class_name}; its fields are its hyper-parameters"
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -145,7 +144,7 @@ def noise_lines(store: Store, found: Evidence) -> list[str]:
     from bench.data.split import split
 
     ids: dict[str, dict[int, str]] = {}
-    first: dict[str, Mapping[str, Any]] = {}
+    first: dict[str, dict[str, Any]] = {}
     for payload in found.payloads:
         config = payload["config"]
         text = noise.NoiseSpec.from_dict({k: v for k, v in config["noise"].items() if k != "seed"}).label
@@ -169,5 +168,5 @@ def noise_lines(store: Store, found: Evidence) -> list[str]:
         )
         real = noise.card(labels, dataset=data["name"], digest=data["digest"], train_index=parts.train_index)
         lines.append(noise.card_line(real))
-        lines.append("  by noise seed: " + ", ".join(f"{number} {name}" for number, name in sorted(ids[text].items())))
+        lines.append("by noise seed: " + ", ".join(f"{number} {name}" for number, name in sorted(ids[text].items())))
     return lines

@@ -67,11 +67,9 @@ def datasets() -> list[dict[str, Any]]:
     for name in known.available():
         info = known.info(name)
         channels, high, wide = info.shape
-        lines = [
-            f"{info.num_classes} classes, {info.train_size:,} for training, {info.test_size:,} for testing, {high}x{wide}x{channels}",
-            info.source,
-        ]
-        lines.append(f"files: {info.files}")
+        sizes = f"{info.train_size:,} for training, {info.test_size:,} for testing, {high}x{wide}x{channels}"
+        files = "files: " + (", ".join(info.files) or "none, they come with a dependency")
+        lines = [f"{info.num_classes} classes, {sizes}", info.source, files]
         entries.append({"name": name, "summary": "", "lines": lines, "digest": info.digest})
     return entries
 

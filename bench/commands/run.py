@@ -5,16 +5,15 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from bench.commands import derived, table
+from bench.commands import derived, dry_run, table
 from bench.commands.select import baseline_of, planned
 from bench.data import datasets
 from bench.files import publish, remove
 from bench.fingerprint import ROOT, harness_code, method_code
-from bench.sweep import cost, devices
+from bench.sweep import devices
 from bench.sweep.grid import Planned, Suite
 from bench.sweep.job import Exit
 from bench.sweep.store import State, Store
@@ -36,7 +35,8 @@ def main(args: argparse.Namespace) -> int:
         run for run in runs if _is_open(states[run.run_id], args) or (args.stale == "rerun" and run.run_id in stale)
     ]
     if args.dry_run:
-        return _dry_run(store, suite, runs, todo, states, slots, args)
+        dry_run.describe(store, suite, runs, todo, states, slots)
+        return 0
     if stale and args.stale == "keep":
         _note(f"{len(stale)} finished runs were made by other code and are kept (--stale rerun trains them again)")
     outcomes: list[Outcome] = []
@@ -64,44 +64,9 @@ def _stale(store: Store, runs: Sequence[Planned], states: dict[str, State]) -> s
     for run in runs:
         if states[run.run_id] in FINISHED:
             result = store.run(run.run_id).result()
-            if result is not None and (result.payload["code"], result.payload["method_code"]) != today[run.spec]:
+            if result is not None and (result.payload["code"], result.payload.get("method_code")) != today[run.spec]:
                 found.add(run.run_id)
     return found
-
-
-def _dry_run(
-    store: Store,
-    suite: Suite,
-    runs: Sequence[Planned],
-    todo: Sequence[Planned],
-    states: dict[str, State],
-    slots: Sequence[devices.Slot],
-    args: argparse.Namespace,
-) -> int:
-    open_ids = {run.run_id for run in todo}
-    print(f"{suite.title or suite.name}: {len(runs)} runs, {len(runs) - len(todo)} done already, {len(todo)} to do")
-    for run in runs:
-        mark = "to do" if run.run_id in open_ids else "done"
-        state = "" if states[run.run_id] in (State.PLANNED, *FINISHED) else f"  ({states[run.run_id].lower()})"
-        train = run.config.train
-        print(
-            f"  {mark:5s} {run.run_id}  {run.config.method.name:12s} {run.noise}  seed {run.config.seed}  {train.network}, {train.epochs} epochs{state}"
-        )
-    places = Counter(slot.name for slot in slots)
-    print(f"on {', '.join(f'{name} x {count}' for name, count in places.items())}, results in {args.results}")
-    if todo:
-        price = cost.expected(store, runs, todo, slots)
-        networks = sum(run.networks * run.config.train.epochs for run in todo)
-        print(f"cost: {networks:,} epochs of one network, {_time(price, len(slots))}")
-    return 0
-
-
-def _time(price: cost.Cost, slots: int) -> str:
-    from bench.sweep.progress import clock
-
-    if price.seconds is None:
-        return f"time unknown: {price.basis}"
-    return f"about {clock(price.seconds / slots)} on {slots} slot{'s' if slots > 1 else ''} ({clock(price.seconds)} of one), by {price.basis}"
 
 
 def _preflight(store: Store, todo: Sequence[Planned], args: argparse.Namespace) -> None:

@@ -48,12 +48,9 @@ def _settings(config: dict[str, Any]) -> str:
 
 
 def _history(payload: dict[str, Any]) -> str:
-    totals, lines = (
-        payload["totals"],
-        [
-            f"  labels   {payload['noise_id']}: {payload['totals']['train_wrong']} of {payload['totals']['train']} training labels wrong"
-        ],
-    )
+    totals = payload["totals"]
+    wrong = f"{totals['train_wrong']:,} of {totals['train']:,} training labels wrong"
+    lines = [f"  labels   {payload['noise_id']}: {wrong}"]
     for number in sorted({0, len(payload["history"]) // 2, len(payload["history"]) - 1}):
         epoch = payload["history"][number]
         heads = ", ".join(
@@ -67,9 +64,8 @@ def _attempts(folder: RunFolder) -> str:
     lines = []
     for start, end in folder.attempts():
         how = "unended" if end is None else f"{end.get('class')} {end.get('message', '')}".strip()
-        lines.append(
-            f"  attempt {start.get('number')} on {start.get('host')} ({start.get('slot')}, {start.get('device')}, torch {start.get('torch')}): {how}"
-        )
+        where = f"{start.get('host')} ({start.get('slot')}, {start.get('device')}, torch {start.get('torch')})"
+        lines.append(f"  attempt {start.get('number')} on {where}: {how}")
         if end and end.get("traceback"):
             lines.append(str(end["traceback"]).rstrip())
     return "\n".join(lines)

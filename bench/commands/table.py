@@ -3,6 +3,7 @@
 import argparse
 import shutil
 import sys
+import textwrap
 
 from bench.commands import derived
 from bench.commands.select import baseline_of, planned
@@ -40,5 +41,8 @@ def rendered(store: Store, found: derived.Evidence, args: argparse.Namespace, fo
     text += writers.to_text(table, width=width, colour=sys.stdout.isatty())
     lines = derived.noise_lines(store, found)
     if lines:
-        text += "\nwrong labels of each column, the same for every method:\n" + "".join(f"  {line}\n" for line in lines)
+        text += "\nwrong labels of each column, the same for every method:\n"
+        text += "".join(
+            textwrap.fill(line, width, initial_indent="  ", subsequent_indent="    ") + "\n" for line in lines
+        )
     return text

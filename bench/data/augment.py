@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.data.names import unknown
+from bench.names import unknown
 
 _PADDING = {"none": 0, "crop_flip": 4}
 

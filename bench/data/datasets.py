@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.data.checksum import Checksum
-from bench.data.names import unknown
+from bench.names import unknown
 
 _MODULES = {"cifar10": "bench.data.cifar", "digits": "bench.data.digits"}
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from bench.data import augment as augmentation
 from bench.data.augment import Draws
 from bench.data.datasets import DatasetInfo
-from bench.data.names import unknown
+from bench.names import unknown
 from bench.seeds import derive
 from methods.base import Batch
 

@@ -171,10 +171,14 @@ def save(figure: Figure) -> dict[str, bytes]:
 
 @dataclass(frozen=True)
 class Line:
-    """Mean and sample sd per epoch over the runs that reached it; `ends` are (epoch, value) of runs that diverged."""
+    """Mean per epoch over the runs that reached it, and the band of one sample sd around it.
+
+    The band stays within what a share can be. `ends` are (epoch, value) of runs that diverged.
+    """
 
     mean: NDArray[np.float64]
-    sd: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
     ends: tuple[tuple[int, float], ...]
 
 
@@ -206,7 +210,7 @@ def _average(row: Group, column: Column, measure: Measure, scale: float) -> Line
     squares = np.where(known, (padded - mean) ** 2, 0).sum(0)
     sd = np.where(n > 1, np.sqrt(squares / np.maximum(n - 1, 1)), 0.0)
     ends = [(len(curve), scale * float(curve[-1])) for run, curve in runs if run["diverged"] and curve[-1] is not None]
-    return Line(mean, sd, tuple(ends))
+    return Line(mean, np.clip(mean - sd, 0, scale), np.clip(mean + sd, 0, scale), tuple(ends))
 
 
 def _ratio(payload: Payload, trace: str, part: str, whole: str) -> Curve | None:
@@ -255,7 +259,7 @@ def _draw(panel: Axes, grouping: Grouping, column: Column, lines: Lines, dash: A
         style, epochs = style_of(position), np.arange(1, len(line.mean) + 1)
         every = max(1, len(epochs) // 6)
         offset = position * every // max(1, len(grouping.groups))
-        panel.fill_between(epochs, line.mean - line.sd, line.mean + line.sd, color=style.colour, alpha=0.15, lw=0)
+        panel.fill_between(epochs, line.low, line.high, color=style.colour, alpha=0.15, lw=0)
         panel.plot(
             epochs,
             line.mean,

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bench.data.datasets import DatasetInfo
-from bench.data.names import unknown
+from bench.names import unknown
 from bench.training.catalog import NETWORKS, SMALLEST_SIDE
 
 _PRECISIONS = ("float32", "bf16")

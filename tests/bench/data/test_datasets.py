@@ -60,7 +60,7 @@ def test_nobody_can_change_a_loaded_pixel_or_label() -> None:
 def test_an_unknown_name_meets_the_nearest_one() -> None:
     with pytest.raises(ValueError, match=r"unknown dataset 'digit'; did you mean 'digits'\?"):
         datasets.load("digit")
-    with pytest.raises(ValueError, match="unknown dataset 'zzz'; known are cifar10, digits"):
+    with pytest.raises(ValueError, match="unknown dataset 'zzz'; allowed: cifar10, digits"):
         datasets.info("zzz")
 
 

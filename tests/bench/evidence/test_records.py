@@ -47,8 +47,8 @@ def test_rates_are_exact_in_column_labels_and_unusual_choices_are_shown():
     assert noise_text({"family": "symmetric", "rate": 0.57, "dialect": "native", "flips": "exact"}) == "symmetric 57%"
     assert noise_text({"family": "symmetric", "rate": 0.575}) == "symmetric 57.5%"
     assert noise_text({"family": "pairflip", "rate": 0.0}) == "pairflip 0%"
-    odd = {"family": "symmetric", "rate": 0.2, "dialect": "dividemix", "flips": "iid", "options": {"b": 1, "a": True}}
-    assert noise_text(odd) == "symmetric 20% dialect=dividemix flips=iid a=true b=1"
+    odd = {"family": "instance", "rate": 0.2, "flips": "iid", "options": {"std": 0.2}, "seed": 3}
+    assert noise_text(odd) == "instance 20% (iid, std=0.2)"
 
 
 def test_the_frame_has_a_row_per_run_rule_and_head(make):

@@ -1,0 +1,45 @@
+"""`run --dry-run`: which runs there are, which are done, and what the others will cost."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from bench.sweep import cost
+from bench.sweep.devices import Slot
+from bench.sweep.grid import Planned, Suite
+from bench.sweep.progress import clock
+from bench.sweep.store import State, Store
+
+
+def describe(
+    store: Store,
+    suite: Suite,
+    runs: Sequence[Planned],
+    todo: Sequence[Planned],
+    states: Mapping[str, State],
+    slots: Sequence[Slot],
+) -> None:
+    """Print it; nothing is created."""
+    open_ids = {run.run_id for run in todo}
+    print(f"{suite.title or suite.name}: {len(runs)} runs, {len(runs) - len(todo)} done already, {len(todo)} to do")
+    for run in runs:
+        print(_line(run, states[run.run_id], run.run_id in open_ids))
+    places = Counter(slot.name for slot in slots)
+    print(f"on {', '.join(f'{name} x {count}' for name, count in places.items())}, results in {store.root}")
+    if todo:
+        networks = sum(run.networks * run.config.train.epochs for run in todo)
+        print(f"cost: {networks:,} epochs of one network, {_time(cost.expected(store, runs, todo, slots), len(slots))}")
+
+
+def _line(run: Planned, state: State, is_open: bool) -> str:
+    mark = "to do" if is_open else "done"
+    remark = "" if state in (State.PLANNED, State.DONE) else f"  ({state.lower()})"
+    config = run.config
+    what = f"{config.method.name:12s} {run.noise}  seed {config.seed}"
+    return f"  {mark:5s} {run.run_id}  {what}  {config.train.network}, {config.train.epochs} epochs{remark}"
+
+
+def _time(price: cost.Cost, slots: int) -> str:
+    if price.seconds is None:
+        return f"time unknown: {price.basis}"
+    places = f"{slots} slot" + ("s" if slots > 1 else "")
+    return f"about {clock(price.seconds / slots)} on {places} ({clock(price.seconds)} of one), by {price.basis}"

@@ -1,0 +1,124 @@
+"""A world small enough for tests: noisy blobs of 8 x 8 pixels, and real trainers on them."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import torch
+
+import noise
+from bench.config import RunConfig
+from bench.data.datasets import Dataset, DatasetInfo
+from bench.data.noisy import frozen
+from bench.data.prepare import Prepared, assemble
+from bench.files import canonical
+from bench.training import checkpoint
+from bench.training.trainer import Trainer
+from methods import registry
+from methods.base import Batch, Clock, Method, Pass
+
+CPU = torch.device("cpu")
+
+
+def blobs(num_classes: int = 3, train: int = 60, test: int = 24) -> Dataset:
+    """Images that scatter around one random image per class."""
+    rng = np.random.default_rng(7)
+    labels = np.arange(train + test) % num_classes
+    centres = rng.integers(40, 216, (num_classes, 8, 8, 1))
+    images = (centres[labels] + rng.normal(0, 25, (train + test, 8, 8, 1))).clip(0, 255).astype(np.uint8)
+    names = tuple(f"class {c}" for c in range(num_classes))
+    info = DatasetInfo(
+        "blobs", num_classes, train, test, (1, 8, 8), 255, (0.5,), (0.25,), names, "0" * 64, "crop_flip", "made here"
+    )
+    return Dataset(info, images[:train], labels[:train], images[train:], labels[train:])
+
+
+def config(name: str, params: dict[str, Any], *, seed: int = 0, noise_text: str = "symmetric:0.4", **changes: Any):
+    """A run of three epochs of four batches; `changes` go to the training, `dataset` to the data."""
+    dataset = {"name": "blobs", "digest": "0" * 64, "val": 0.1, **changes.pop("dataset", {})}
+    optimizer = {"name": "adam", "lr": 0.01, "momentum": 0.9, "weight_decay": 0.0, **changes.pop("optimizer", {})}
+    train = {
+        "network": "digits_cnn",
+        "epochs": 3,
+        "batch_size": 16,
+        "augment": "crop_flip",
+        "channels_last": False,
+        "optimizer": optimizer,
+    }
+    return RunConfig.from_dict(
+        {
+            "dataset": dataset,
+            "noise": {**noise.NoiseSpec.parse(noise_text).to_dict(), "seed": 0},
+            "method": {"name": name, "params": params},
+            "train": train | changes,
+            "seed": seed,
+        }
+    )
+
+
+def prepared(run: RunConfig, data: Dataset) -> Prepared:
+    return assemble(run, data, frozen(data, run.noise, None), CPU)
+
+
+def trainer(what: str | Method, data: Dataset | Prepared | None = None, *, device=CPU, **settings: Any) -> Trainer:
+    """A trainer for a method, given by name or as an instance; `params` are its hyper-parameters."""
+    params = settings.pop("params", {})
+    if isinstance(what, Method):
+        method, name = what, type(what).__name__
+        params = {f.name: getattr(what, f.name) for f in dataclasses.fields(what)}
+    else:
+        info = registry.describe(what)
+        method, name, params = registry.create(what, **params), info.name, info.resolve(params)
+    run = config(name, params, **settings)
+    if not isinstance(data, Prepared):
+        data = data or blobs()
+        data = assemble(run, data, frozen(data, run.noise, None), device)
+    return Trainer(run, data, method, device)
+
+
+def finish(started: Trainer) -> Trainer:
+    """Train the epochs that are left; `outcome` then holds what was found."""
+    started.outcome = started.run(lambda state: None, lambda: False)
+    return started
+
+
+def resumed(what: str | Method, cut: int, fresh: Method | None = None, **settings: Any) -> Trainer:
+    """Train `cut` epochs, pass the state through bytes to a new trainer, and let that one finish."""
+    first = trainer(what, **settings)
+    for _ in range(cut):
+        first.epoch()
+    data = checkpoint.to_bytes(first.state())
+    second = trainer(fresh or what, **settings)
+    second.restore(checkpoint.from_bytes(data, second.config.run_id, CPU))
+    return finish(second)
+
+
+def bits(finished: Trainer) -> dict[str, bytes]:
+    """Every number that a finished trainer holds, as bytes by name."""
+    found = {name: value.numpy().tobytes() for name, value in finished.method.state_dict().items()}
+    for number, optimizer in enumerate(finished.task.optimizers):
+        for key, slots in optimizer.state_dict()["state"].items():
+            found |= {f"optimizer {number}.{key}.{name}": value.numpy().tobytes() for name, value in slots.items()}
+    found["predictions"] = finished.outcome.predictions.numpy().tobytes()
+    found["payload"] = canonical(finished.outcome.payload)
+    return found
+
+
+def weights(method: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """A copy of all parameters and buffers."""
+    return {name: value.clone() for name, value in method.state_dict().items()}
+
+
+def clock(progress: float = 0.5, epoch: int = 0, epochs: int = 10) -> Clock:
+    return Clock(epoch, epochs, 0, 1, progress, "train", epoch, epochs)
+
+
+def batch(y: list[int] | torch.Tensor, x: torch.Tensor | None = None) -> Batch:
+    y = torch.as_tensor(y)
+    return Batch(torch.arange(len(y)), (torch.zeros(len(y), 1, 8, 8) if x is None else x,), y)
+
+
+def looking_only(method: Method, step) -> None:
+    """Let the next epochs of a method be one evaluation pass and nothing else."""
+    method.on_phase = lambda clock: None
+    method.epoch = lambda clock: iter([Pass(method.task.loader(), step, train=False, name="look")])

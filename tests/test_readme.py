@@ -1,0 +1,65 @@
+"""The README's file runs as printed, and its commands mean what they say."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench.cli import VERBS, parser
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+FENCED = re.findall(r"^```\n(.*?)^```", README, flags=re.M | re.S)
+COMMANDS = [line for block in FENCED for line in block.splitlines() if line.startswith("python run_bench.py")]
+
+
+def own_method(folder: Path) -> Path:
+    """The README's own method, written to a file as printed."""
+    printed = re.search(r"<!-- file: (\S+) -->\n```python\n(.*?)```", README, flags=re.S)
+    assert printed is not None
+    path = folder / printed[1]
+    path.write_text(printed[2], encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_of_the_readme_parses(command, capsys):
+    words = shlex.split(command)[2:]
+    if words == ["--help"]:
+        return
+    if words[0] not in VERBS:
+        words.insert(0, "run")
+    parser().parse_args(words)
+    assert capsys.readouterr().err == ""
+
+
+def test_the_own_method_of_the_readme_runs_as_printed(tmp_path):
+    own_method(tmp_path)
+    command = next(line for line in COMMANDS if "--set mine.SmallLoss" in line)
+    small = ["--seeds", "0", "--epochs", "2", "--train-limit", "64", "--test-limit", "50", "--results", "out"]
+    words = [sys.executable, str(ROOT / "run_bench.py"), *shlex.split(command)[2:], *small]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    row = next(line for line in done.stdout.splitlines() if line.startswith("mine.SmallLoss"))
+    assert "drop=0.3" in row
+    assert len(list(tmp_path.glob("out/runs/*/result.json"))) == 2
+
+
+def test_both_commands_that_set_everything_up_stand_in_the_readme():
+    assert "pip install -e . -c constraints.txt && python run_bench.py\n" in README
+    assert 'pip install -e ".[test]" -c constraints.txt && pytest\n' in README
+
+
+def test_every_number_of_the_readmes_table_is_in_the_committed_example():
+    table = re.search(r"<!-- table: .*? -->\n(.*?)\n\nThe dagger", README, flags=re.S)
+    assert table is not None
+    example = (ROOT / "results" / "examples" / "quickstart" / "accuracy.md").read_text(encoding="utf-8")
+    assert table[1].strip() == example.strip()
+
+
+def test_pictures_of_the_readme_exist():
+    for path in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README):
+        assert (ROOT / path).read_bytes().startswith(b"\x89PNG")
