@@ -170,13 +170,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         _refuse(args.verb, extra)
     try:
         command = importlib.import_module(f"bench.commands.{args.verb}")
-        return int(command.main(args))
+        code = int(command.main(args))
+        sys.stdout.flush()  # here, where a reader that has left is caught
+        return code
     except ValueError as error:
         print(f"run_bench.py {args.verb}: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # `... | head`: the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except KeyboardInterrupt:  # before or after the runs: the sweep itself ends them in order
+        print("interrupted", file=sys.stderr)
+        return 130
 
 
 def _refuse(verb: str, extra: Sequence[str]) -> NoReturn:

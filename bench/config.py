@@ -6,6 +6,7 @@ Paths, hosts, devices and the number of workers are not in it. The canonical JSO
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 import typing
 from dataclasses import dataclass, field
@@ -14,6 +15,14 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from bench.files import canonical, sha256
 from bench.names import unknown
 
+WORDS: dict[Any, str] = {  # a type, for a reader of error texts
+    float: "a finite number",
+    int: "a whole number",
+    str: "a text",
+    bool: "true or false",
+    tuple: "a list",
+    dict: "a table",
+}
 PROTOCOL = 1  # raised by every change that moves numbers, so that old and new runs are never mixed
 
 
@@ -69,7 +78,7 @@ class TrainConfig:
     batch_size: int = 128
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
-    augment: str = "none"
+    augment: Literal["none", "crop_flip"] = "none"
     normalise: bool = True  # by the dataset's mean and standard deviation; else pixels in [0, 1]
     precision: Literal["float32", "bf16"] = "float32"
     channels_last: bool = True
@@ -120,6 +129,13 @@ class RunConfig:
             ),
             (0 <= train.schedule.start < 1, "schedule.start", train.schedule.start, "in [0, 1)"),
             (0 < train.schedule.gamma <= 1, "schedule.gamma", train.schedule.gamma, "in (0, 1]"),
+            (all(0 < step < 1 for step in train.schedule.steps), "schedule.steps", train.schedule.steps, "in (0, 1)"),
+            (
+                train.schedule.momentum_after is None or 0 <= train.schedule.momentum_after < 1,
+                "schedule.momentum_after",
+                train.schedule.momentum_after,
+                "in [0, 1)",
+            ),
             (train.threads >= 1, "threads", train.threads, "at least 1"),
             (train.trace_samples >= 0, "trace_samples", train.trace_samples, "at least 0"),
             (0 <= self.dataset.val < 1, "val", self.dataset.val, "in [0, 1)"),
@@ -168,6 +184,8 @@ def typed(cls: type[Any], data: Any, where: str) -> Any:
 
 def cast(value: Any, hint: Any, where: str) -> Any:
     """`value` as a value of type `hint`, or ValueError saying what is allowed."""
+    if hint is Any:
+        return value
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         return typed(hint, value, where)
     origin = get_origin(hint)
@@ -181,17 +199,16 @@ def cast(value: Any, hint: Any, where: str) -> Any:
         raise unknown(where.removeprefix("config."), str(value), [str(a) for a in get_args(hint)])
     if origin is tuple and isinstance(value, list | tuple):
         return tuple(cast(item, get_args(hint)[0], where) for item in value)
-    if (origin is dict or hint is dict) and isinstance(value, dict):
-        return dict(value)
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if hint is float and number and value == value:
+    if origin is dict and isinstance(value, dict):
+        return {key: cast(item, get_args(hint)[1], f"{where}.{key}") for key, item in value.items()}
+    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if hint is float and number:
         return float(value)
     if hint is int and number and value == int(value):
         return int(value)
     if hint in (str, bool) and isinstance(value, hint):
         return value
-    name = getattr(hint, "__name__", str(hint))
-    raise ValueError(f"{where.removeprefix('config.')} must be of type {name}, got {value!r}")
+    raise ValueError(f"{where.removeprefix('config.')} must be {WORDS[origin or hint]}, got {value!r}")
 
 
 def plain(value: Any) -> Any:

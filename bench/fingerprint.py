@@ -32,12 +32,22 @@ def _digest(paths: Iterable[Path]) -> str:
 def _of_ours(path: Path, seen: set[Path]) -> set[Path]:
     """Files of `methods` that `path` imports, and what these import, but not the registry: it draws nothing."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("methods."):
-            target = ROOT / "methods" / f"{(node.module or '').removeprefix('methods.')}.py"
+        for name in _imported(node):
+            target = ROOT / "methods" / f"{name.removeprefix('methods.')}.py"
             if target.is_file() and target not in seen and target.name != "registry.py":
                 seen |= {target}
                 _of_ours(target, seen)
     return seen
+
+
+def _imported(node: ast.AST) -> list[str]:
+    """What an import statement may name of `methods`: modules, among names that are none."""
+    names: list[str] = []
+    if isinstance(node, ast.Import):
+        names = [alias.name for alias in node.names]
+    elif isinstance(node, ast.ImportFrom) and node.module:
+        names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return [name for name in names if name.startswith("methods.")]
 
 
 @functools.cache

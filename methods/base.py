@@ -8,6 +8,7 @@ and the like for every method, and no method can look.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -204,7 +205,7 @@ class Method(nn.Module, ABC):
         heads = {f"net{k + 1}": z for k, z in enumerate(logits)}
         if len(logits) > 1:  # log of the mean of the softmaxes, a distribution in log space
             mean = torch.stack([z.log_softmax(-1) for z in logits]).logsumexp(0)
-            heads["ensemble"] = mean - torch.log(torch.tensor(float(len(logits)), device=x.device))
+            heads["ensemble"] = mean - math.log(len(logits))
         return heads
 
     def headline(self) -> list[str]:

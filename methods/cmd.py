@@ -51,6 +51,9 @@ class CMD(LossMethod):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if not (0 <= self.e <= 1 and self.eta >= 0 and self.norm > 0 and self.temperature > 0):
+            values = f"e={self.e}, eta={self.eta}, norm={self.norm}, temperature={self.temperature}"
+            raise ValueError(f"e must be in [0, 1], eta at least 0, norm and temperature above 0; got {values}")
         self.source_loss = source_loss(self.source, e=self.e, sharpness=self.sharpness, transit=self.transit)
         self.num_views = self.num_networks if self.views == "independent" else 1
 

@@ -40,6 +40,11 @@ class CoTeaching(LossMethod):
     forget_rate: float | None = None  # share dropped after the ramp, in [0, 1); None: the true rate of wrong labels
     ramp_epochs: int = 10  # epochs over which the dropped share grows from 0 (the paper's T_k)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.forget_rate is not None and not 0 <= self.forget_rate < 1:
+            raise ValueError(f"forget_rate must be in [0, 1), got {self.forget_rate}")
+
     def losses(self, logits: Tensor, batch: Batch, clock: Clock) -> Step:
         rate = self.task.noise_rate if self.forget_rate is None else self.forget_rate
         keep = int((1 - rate * ramp(clock.epoch, self.ramp_epochs)) * len(batch.y) + 1e-9)

@@ -13,6 +13,7 @@ import difflib
 import functools
 import importlib
 import importlib.util
+import math
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -67,7 +68,14 @@ class MethodInfo:
             raise ValueError(
                 f"method {self.name!r} needs a value for {missing[0]!r}: --set {self.name}.{missing[0]}=..."
             )
-        return {f.name: cast(given[f.name], f, self.name) if f.name in given else f.default for f in self.fields}
+        return {f.name: cast(given[f.name], f, self.name) if f.name in given else self._default(f) for f in self.fields}
+
+    def _default(self, field: Field) -> Any:
+        """A default as its declared type, as if it had been given; as it stands where the two disagree."""
+        try:
+            return cast(field.default, field, self.name)
+        except ValueError:  # the author's own value works, whatever the annotation says
+            return field.default
 
 
 def suggestion(given: str, allowed: list[str]) -> str:
@@ -78,35 +86,48 @@ def suggestion(given: str, allowed: list[str]) -> str:
 
 def cast(value: Any, field: Field, method: str) -> Any:
     """`value` as the type that `field` declares (1 and 1.0 must not make two different runs), or ValueError."""
-    annotation = ast.parse(field.type, mode="eval").body
-    options = [annotation]
-    while isinstance(options[0], ast.BinOp):
-        options = [options[0].left, options[0].right, *options[1:]]
-    for option in options:
-        text = ast.unparse(option)
+    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    allowed: list[str] = []
+    for option in _options(ast.parse(field.type, mode="eval").body):
+        text, head = ast.unparse(option), _head(option)
         if text == "None" and value is None:
             return None
-        if text == "bool" and isinstance(value, bool):
+        if text == type(value).__name__ and text in ("bool", "str"):
             return value
-        if text == "int" and isinstance(value, int | float) and not isinstance(value, bool) and value == int(value):
+        if text == "int" and number and value == int(value):
             return int(value)
-        if text == "float" and isinstance(value, int | float) and not isinstance(value, bool):
+        if text == "float" and number:
             return float(value)
-        if text == "str" and isinstance(value, str):
+        if head == "Literal" and isinstance(option, ast.Subscript):
+            for literal in _elements(option):
+                word = ast.literal_eval(literal)
+                if word == value and isinstance(word, bool) == isinstance(value, bool):
+                    return word  # not the value: 1.0 given for 1 would be another run
+                allowed.append(str(word))
+        if head in ("list", "tuple", "dict") and isinstance(value, list | tuple | dict):
             return value
-        if text.startswith("Literal") and isinstance(option, ast.Subscript) and value in _literals(option):
-            return value
-        if text.split("[")[0] in ("list", "tuple", "dict") and isinstance(value, list | tuple | dict):
-            return value
-    allowed = [str(v) for option in options if isinstance(option, ast.Subscript) for v in _literals(option)]
     wanted = f"one of {', '.join(allowed)}" if allowed else f"of type {field.type}"
     near = suggestion(value, allowed) if isinstance(value, str) and difflib.get_close_matches(value, allowed, 1) else ""
     raise ValueError(f"{method}.{field.name} must be {wanted}, got {value!r}{near}")
 
 
-def _literals(option: ast.Subscript) -> list[Any]:
-    items = option.slice.elts if isinstance(option.slice, ast.Tuple) else [option.slice]
-    return [item.value for item in items if isinstance(item, ast.Constant)]
+def _options(annotation: ast.expr) -> list[ast.expr]:
+    """The alternatives of `X | Y`, Union[X, Y] and Optional[X], in the order written."""
+    if isinstance(annotation, ast.BinOp):
+        return [*_options(annotation.left), *_options(annotation.right)]
+    if isinstance(annotation, ast.Subscript) and _head(annotation) in ("Union", "Optional"):
+        none = [ast.Constant(None)] if _head(annotation) == "Optional" else []
+        return [option for element in _elements(annotation) for option in _options(element)] + none
+    return [annotation]
+
+
+def _head(annotation: ast.expr) -> str:
+    """The word before the brackets, without its module: "Literal" for typing.Literal["a"]."""
+    return ast.unparse(annotation).partition("[")[0].rpartition(".")[2]
+
+
+def _elements(option: ast.Subscript) -> list[ast.expr]:
+    return option.slice.elts if isinstance(option.slice, ast.Tuple) else [option.slice]
 
 
 def register(name: str, **overrides: Any) -> Callable[[MethodType], MethodType]:
@@ -231,7 +252,11 @@ def _import_file(path: Path) -> ModuleType:
         raise ValueError(f"{path} cannot be imported as Python")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # whatever the file does as it is imported is for its author to know, on one line
+        del sys.modules[name]
+        raise ValueError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
     return module
 
 
@@ -291,7 +316,7 @@ def _read_class(path: Path, node: ast.ClassDef, fields: dict[str, Field], facts:
         target = item.target if isinstance(item, ast.AnnAssign) else item.targets[0]
         if not isinstance(target, ast.Name):
             continue
-        annotation = ast.unparse(item.annotation) if isinstance(item, ast.AnnAssign) else "ClassVar"
+        annotation = _written(item.annotation) if isinstance(item, ast.AnnAssign) else "ClassVar"
         if "ClassVar" in annotation:
             if target.id in facts and item.value is not None:
                 facts[target.id] = _needs(item.value) if target.id == "needs" else _literal(item.value)
@@ -299,6 +324,13 @@ def _read_class(path: Path, node: ast.ClassDef, fields: dict[str, Field], facts:
             meaning = lines[(item.end_lineno or item.lineno) - 1].partition("#")[2].strip()
             default = None if item.value is None else _literal(item.value)
             fields[target.id] = Field(target.id, annotation, default, meaning, required=item.value is None)
+
+
+def _written(annotation: ast.expr) -> str:
+    """An annotation as text, without the quotes that some put around it."""
+    if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):
+        return annotation.value
+    return ast.unparse(annotation)
 
 
 def _literal(node: ast.expr) -> Any:
@@ -317,12 +349,12 @@ def _needs(node: ast.expr) -> tuple[str, ...]:
 def _imported(name: str, spec: str, path: Path) -> MethodInfo:
     cls: Any = load(spec)[0]
     fields = []
-    for f in dataclasses.fields(cls):
+    for f in (f for f in dataclasses.fields(cls) if f.init):
         required = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
         default = (
             f.default_factory() if f.default_factory is not dataclasses.MISSING else None if required else f.default
         )
-        text = f.type if isinstance(f.type, str) else getattr(f.type, "__name__", str(f.type))
+        text = f.type if isinstance(f.type, str) else f.type.__name__ if isinstance(f.type, type) else str(f.type)
         fields.append(Field(f.name, text.replace("typing.", ""), default, required=required))
     summary = (cls.__doc__ or "").split("\n")[0]
     presets = getattr(cls, "presets", {})

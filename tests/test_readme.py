@@ -12,8 +12,9 @@ from bench.cli import VERBS, parser
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-FENCED = re.findall(r"^```\n(.*?)^```", README, flags=re.M | re.S)
-COMMANDS = [line for block in FENCED for line in block.splitlines() if line.startswith("python run_bench.py")]
+FENCED = re.findall(r"^```(\w*)\n(.*?)^```$", README, flags=re.M | re.S)
+LINES = [line for language, block in FENCED if not language for line in block.splitlines()]
+COMMANDS = [line for line in LINES if line.startswith("python run_bench.py")]
 
 
 def own_method(folder: Path) -> Path:

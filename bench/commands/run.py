@@ -162,7 +162,9 @@ def _report(
         return Exit.INTERRUPTED
     if halted:
         _note(halted)
-    return 1 if len(found.payloads) < len(runs) else 0
+    if len(found.payloads) == len(runs):
+        return 0
+    return 1 if found.failed else Exit.INTERRUPTED  # a run that was stopped from outside has not failed
 
 
 def _explain(store: Store, run: Planned, message: str) -> None:

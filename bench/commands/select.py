@@ -3,11 +3,13 @@
 import argparse
 import difflib
 from collections.abc import Sequence
+from pathlib import Path
 
 from bench.cli import VERBS
 from bench.names import unknown
 from bench.sweep import grid
 from bench.sweep.grid import Planned, Suite
+from methods import registry
 
 
 def suite_of(args: argparse.Namespace) -> Suite:
@@ -23,7 +25,10 @@ def suite_of(args: argparse.Namespace) -> Suite:
     for key in ("network", "epochs"):
         if getattr(args, key) is not None:
             train[key] = getattr(args, key)
-    kept = {name: value for name, value in suite.params.items() if methods == suite.methods or name in methods}
+    kept = suite.params
+    if methods != suite.methods:
+        names = [registry.describe(spec).name for spec in methods]
+        kept = {name: value for name, value in suite.params.items() if name in names}
     return grid.custom(
         suite,
         noise=tuple(args.noise) if args.noise else None,
@@ -44,7 +49,7 @@ def _start(args: argparse.Namespace) -> Suite:
         if args.suite and difflib.get_close_matches(args.suite, VERBS, 1) and args.suite not in grid.available():
             raise unknown("command or suite", args.suite, [*VERBS, *grid.available()])
         suite = grid.load(args.suite or grid.DEFAULT, args.results)
-        plugins = [method for method in suite.methods if ":" in method]
+        plugins = [method for method in suite.methods if ":" in method] if not args.methods else []
         if plugins and not args.allow_plugin:
             raise ValueError(f"suite {suite.name!r} names code to be run, {plugins[0]}: allow it with --allow-plugin")
         return suite
@@ -59,7 +64,12 @@ def _start(args: argparse.Namespace) -> Suite:
 def planned(args: argparse.Namespace) -> tuple[Suite, list[Planned]]:
     """The suite and its runs, in table order."""
     suite = suite_of(args)
-    return suite, grid.expand(suite)
+    try:
+        return suite, grid.expand(suite)
+    except ValueError as error:
+        if args.suite and suite.name in (args.suite, Path(args.suite).stem):  # unchanged by flags: the file is at fault
+            raise ValueError(f"{args.suite}: {error}") from error
+        raise
 
 
 def baseline_of(args: argparse.Namespace, suite: Suite, runs: Sequence[Planned]) -> str:

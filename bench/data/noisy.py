@@ -5,6 +5,8 @@ import inspect
 import sys
 from pathlib import Path
 
+import numpy as np
+
 import noise
 from bench.config import NoiseConfig
 from bench.data.datasets import Dataset
@@ -32,7 +34,7 @@ def frozen(dataset: Dataset, config: NoiseConfig, folder: Path | None) -> noise.
     if (
         stored is not None
         and (stored.spec, stored.seed) == (spec, config.seed)
-        and (stored.clean == dataset.train_labels).all()
+        and np.array_equal(stored.clean, dataset.train_labels)
     ):
         return stored
     corruption = _draw(dataset, spec, config.seed)

@@ -12,6 +12,7 @@ from statistics import median
 
 from bench.data import datasets
 from bench.files import canonical
+from bench.fingerprint import ROOT
 from bench.sweep.devices import Slot
 from bench.sweep.grid import Planned
 from bench.sweep.store import Store
@@ -80,7 +81,7 @@ def _probe(run: Planned, slot: Slot) -> dict[str, float] | None:
         "OMP_NUM_THREADS": str(run.config.train.threads),
     }
     command = [sys.executable, "-m", "bench.training.probe", json.dumps(run.config.to_dict()), device]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     try:
         figures: dict[str, float] = json.loads(done.stdout)
     except ValueError:  # it died: no figure

@@ -48,8 +48,9 @@ def slots(devices: str, per_device: int | None, threads: int) -> list[Slot]:
         return [Slot(None, number) for number in range(per_device or max(1, cores // threads))]
     if devices == "auto":
         chosen = gpus
-    elif devices.startswith("cuda"):
-        chosen = [word.strip() for word in devices.partition(":")[2].split(",") if word.strip()] or gpus
+    elif devices == "cuda" or devices.startswith("cuda:"):
+        named = [word.strip() for word in devices.partition(":")[2].split(",") if word.strip()]
+        chosen = list(dict.fromkeys(named)) or gpus  # each once: `per_device` alone shares a device
         missing = [gpu for gpu in chosen if gpu not in gpus]
         if missing or not chosen:
             raise ValueError(

@@ -6,12 +6,13 @@ What a process returns is its exit code; whether a run is done, its folder says.
 from __future__ import annotations
 
 import signal
+import socket
 import threading
 import time
 import uuid
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -22,7 +23,7 @@ from joblib import Parallel, delayed
 from bench.sweep.devices import Leases, Slot
 from bench.sweep.forkserver import Child, ForkServer, spawn_exec
 from bench.sweep.grid import Planned
-from bench.sweep.job import CLASSES, Exit, Job
+from bench.sweep.job import CLASSES, STORAGE_ERRORS, Exit, Job
 from bench.sweep.store import RunFolder, State, Store
 
 RETRIES = {"killed": 2, "oom": 1, "io": 0, "error": 0}  # further attempts in one launch, from the checkpoint
@@ -66,6 +67,7 @@ class Sweep:
     halted: str = ""  # why nothing new is started; empty: go on
     children: set[Child] = field(default_factory=set)
     lock: threading.Lock = field(default_factory=threading.Lock)
+    crowded: set[str] = field(default_factory=set)  # runs that ran out of memory beside others
     signals: int = 0
     recent: deque[tuple[str, str, float]] = field(default_factory=lambda: deque(maxlen=BREAKER))
 
@@ -159,13 +161,21 @@ def supervise(
 
 
 def _attempts(sweep: Sweep, run: Planned, slot: Slot, alone: bool) -> Outcome | None:
-    folder, failures = sweep.store.run(run.run_id), Counter[str]()
+    folder, failures = sweep.store.run(run.run_id), Counter(oom=int(run.run_id in sweep.crowded))
     while True:
-        code = _once(sweep, run, slot, folder, failures)
+        begun = _begun(sweep, folder)
+        try:
+            code = _once(sweep, run, slot, folder, failures)
+            silent = _begun(sweep, folder) == begun  # it ended before it could say that it began
+            failure, message = _failure(code)
+            if silent:
+                message = f"{message} before it began: {_last_line(folder.path / 'log.txt')}"
+        except (OSError, RuntimeError) as error:  # no process came to be: a bad run folder, a lost fork server
+            code, silent, failure, message = Exit.ERROR, True, _refusal(error), str(error)
         state = folder.state()
         if state in (State.DONE, State.DIVERGED):
             return Outcome(run.run_id, state)
-        if code == Exit.BUSY:
+        if code == Exit.BUSY and silent:
             while folder.locked() and not sweep.halted:  # another launcher trains it; it will be done, or ours
                 time.sleep(BUSY_SECONDS)
             if sweep.halted:
@@ -173,23 +183,27 @@ def _attempts(sweep: Sweep, run: Planned, slot: Slot, alone: bool) -> Outcome | 
             continue
         if code == Exit.INTERRUPTED or (code < 0 and sweep.signals):
             return Outcome(run.run_id, State.INTERRUPTED)
-        failure, message = _failure(code)
         failures[failure] += 1
-        folder.close_attempts({"class": failure, "final": failures[failure] > RETRIES[failure], "message": message})
+        spent = failures[failure] > RETRIES[failure]
+        with suppress(OSError):  # where nothing can be written, the outcome alone tells
+            if silent:
+                folder.start_attempt({"host": socket.gethostname(), **_notes(sweep, slot)})
+            folder.close_attempts({"class": failure, "final": spent, "message": message})
+            message = str((folder.last_failure() or {}).get("message", message))
         if failure == "io":
-            sweep.stop(f"stopped: {_message(folder) or 'storage error'}", signal.SIGTERM)
-        if failure == "oom" and not alone and failures["oom"] == 1:
+            sweep.stop(f"stopped: {message}", signal.SIGTERM)
+        if failure == "oom" and not alone:
+            sweep.crowded.add(run.run_id)
             return None
-        if failures[failure] > RETRIES[failure] or sweep.halted:
-            return Outcome(run.run_id, folder.state(), failure, _message(folder) or message)
+        if spent or sweep.halted:
+            return Outcome(run.run_id, State.FAILED if spent else folder.state(), failure, message)
 
 
 def _once(sweep: Sweep, run: Planned, slot: Slot, folder: RunFolder, failures: Counter[str]) -> int:
     final = {name: failures[name] >= RETRIES[name] for name in RETRIES}
     device = "cpu" if slot.gpu is None else "cuda:0"
-    notes = {**sweep.notes, "launch": sweep.launch, "slot": slot.name}
     data_dir = str(sweep.data_dir) if sweep.data_dir else None
-    job = Job(run.config.to_dict(), run.spec, str(sweep.store.root), data_dir, device, final, notes)
+    job = Job(run.config.to_dict(), run.spec, str(sweep.store.root), data_dir, device, final, _notes(sweep, slot))
     folder.path.mkdir(parents=True, exist_ok=True)
     child = sweep.spawn(job, folder, slot, run.config.train.threads)
     with sweep.lock:
@@ -205,15 +219,32 @@ def _once(sweep: Sweep, run: Planned, slot: Slot, folder: RunFolder, failures: C
 
 def _failure(code: int) -> tuple[str, str]:
     if code < 0:
-        return "killed", f"killed by {signal.Signals(-code).name}"
+        named = {int(number): number.name for number in signal.Signals}  # a real-time signal has no name
+        return "killed", f"killed by {named.get(-code, f'signal {-code}')}"
     if code == 0:
         return "error", "the process ended with 0 but left no valid result"
     return CLASSES.get(code, "error"), f"the process ended with {code}"  # type: ignore[call-overload]
 
 
-def _message(folder: RunFolder) -> str:
-    failure = folder.last_failure()
-    return str(failure.get("message", "")) if failure else ""
+def _refusal(error: OSError | RuntimeError) -> str:
+    return "io" if isinstance(error, OSError) and error.errno in STORAGE_ERRORS else "error"
+
+
+def _notes(sweep: Sweep, slot: Slot) -> dict[str, Any]:
+    return {**sweep.notes, "launch": sweep.launch, "slot": slot.name}
+
+
+def _begun(sweep: Sweep, folder: RunFolder) -> int:
+    """How often this launch has begun the run."""
+    return sum(start.get("launch") == sweep.launch for start, _ in folder.attempts())
+
+
+def _last_line(log: Path) -> str:
+    try:
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:  # none was written
+        lines = []
+    return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
 
 
 @contextmanager
@@ -228,7 +259,7 @@ def _signals(sweep: Sweep) -> Iterator[None]:
         else:
             threading.Thread(target=sweep.stop, args=("", signal.SIGKILL), daemon=True).start()
 
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
     if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
         yield
         return

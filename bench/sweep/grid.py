@@ -5,6 +5,8 @@ Nothing here imports torch: what a method's defaults are is read from its source
 
 from __future__ import annotations
 
+import contextlib
+import json
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,10 +15,10 @@ from typing import Any
 
 from bench import config as cfg
 from bench.data import datasets
-from bench.files import NAME_PATTERN, canonical, parse, read_regular, sha256
+from bench.files import NAME_PATTERN, check_name, parse, read_regular, sha256
 from bench.names import unknown
 from bench.sweep.recipes import UNIFORM
-from bench.training.catalog import NETWORKS
+from bench.training.catalog import NETWORKS, SMALLEST_SIDE
 from methods import registry
 from noise import NoiseSpec
 
@@ -79,8 +81,7 @@ def load(name: str, results: Path | None = None) -> Suite:
         return _read(path, path.stem)
     stored = sorted((results / "suites" / name).glob("*.json"), key=lambda p: p.stat().st_mtime) if results else []
     if stored and NAME_PATTERN.match(name):
-        data = parse(read_regular(stored[-1]))
-        return _suite(data if isinstance(data, dict) else {}, str(stored[-1]), name)
+        return _stored(stored[-1], name)
     known = set(available())
     if results and (results / "suites").is_dir():
         known |= {path.name for path in (results / "suites").iterdir()}
@@ -93,6 +94,14 @@ def _read(path: Path, name: str) -> Suite:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: not a TOML file: {error}") from error
     return _suite(data, str(path), name)
+
+
+def _stored(path: Path, name: str) -> Suite:
+    try:
+        data = parse(read_regular(path))
+    except ValueError as error:
+        raise ValueError(f"{path}: damaged: {error}") from error
+    return _suite(data if isinstance(data, dict) else {}, str(path), name)
 
 
 def _suite(data: dict[str, Any], where: str, name: str) -> Suite:
@@ -120,9 +129,9 @@ def parse_seeds(words: Iterable[str]) -> tuple[int, ...]:
         first, dash, last = word.strip().partition("-")
         if not first.isdecimal() or (dash and not last.isdecimal()):
             raise ValueError(f"seeds are whole numbers or ranges such as 0-4, got {word!r}")
+        if dash and int(last) < int(first):
+            raise ValueError(f"no seeds in {word!r}: a range goes upwards, as in 0-4")
         seeds += range(int(first), int(last or first) + 1)
-    if not seeds:
-        raise ValueError(f"no seeds in {' '.join(words)!r}: a range goes upwards, as in 0-4")
     return tuple(dict.fromkeys(seeds))
 
 
@@ -134,15 +143,16 @@ def custom(suite: Suite, **changes: Any) -> Suite:
     result = replace(suite, **changed)
     if result.baseline is not None and result.baseline not in result.methods:
         result = replace(result, baseline=None)
-    digest = sha256(canonical(result.to_dict()))[:6]
-    return replace(result, name=f"{suite.name}-{digest}", title=result.title or suite.title)
+    # not `canonical`, which refuses a NaN without saying where: `expand` names the setting
+    digest = sha256(json.dumps(result.to_dict(), sort_keys=True, separators=(",", ":")).encode())[:6]
+    return replace(result, name=f"{suite.name[:57]}-{digest}")  # a name has at most 64 characters
 
 
 def assignments(words: Sequence[str], methods: Sequence[str]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     """Split words like "epochs=5", "optimizer.lr=.1" (training) and "METHOD.eta=.3" (a method's hyper-parameter)."""
     train: dict[str, Any] = {}
     params: dict[str, dict[str, Any]] = {}
-    names = {registry.describe(spec).name for spec in methods}
+    names = {registry.describe(spec).name for spec in methods} if words else set()
     for word in words:
         key, equals, text = word.partition("=")
         if not equals:
@@ -153,7 +163,10 @@ def assignments(words: Sequence[str], methods: Sequence[str]) -> tuple[dict[str,
         elif not owner:
             train[name] = _value(text)
         elif owner in ("optimizer", "schedule"):
-            train.setdefault(owner, {})[name] = _value(text)
+            table = train.setdefault(owner, {})
+            if not isinstance(table, dict):
+                raise ValueError(f"--set {owner} takes a table; for another {owner} write {owner}.name={table}")
+            table[name] = _value(text)
         else:
             raise unknown("method or table in --set", owner, {*names, "optimizer", "schedule"})
     return train, params
@@ -162,7 +175,9 @@ def assignments(words: Sequence[str], methods: Sequence[str]) -> tuple[dict[str,
 def _value(text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:  # a bare word
+    except tomllib.TOMLDecodeError:  # a bare word, or a number such as .5
+        with contextlib.suppress(ValueError):
+            return float(text)
         return {"none": None, "null": None}.get(text.lower(), text)
 
 
@@ -189,6 +204,9 @@ def expand(suite: Suite) -> list[Planned]:
         raise ValueError(
             f"train_limit must be between 4 and {info.train_size:,}, the size of {info.name}; got {suite.train_limit}"
         )
+    total = suite.train_limit or info.train_size
+    if 0 <= suite.val < 1 and total - round(suite.val * total) < 2:
+        raise ValueError(f"val {suite.val} leaves fewer than 2 of {total:,} samples to train on")
     specs = [NoiseSpec.parse(text) for text in suite.noise]
     infos = [registry.describe(spec) for spec in suite.methods]
     _check_names(suite, infos)
@@ -211,6 +229,7 @@ def expand(suite: Suite) -> list[Planned]:
 def _check_names(suite: Suite, infos: Sequence[registry.MethodInfo]) -> None:
     names = [method.name for method in infos]
     for name in names:
+        check_name("method", name)
         if names.count(name) > 1:
             raise ValueError(f"method {name!r} is named twice; two classes of one name need two names to share a table")
     for name in suite.params:
@@ -230,5 +249,11 @@ def _train(suite: Suite, method: registry.MethodInfo) -> cfg.TrainConfig:
     settings = merge(settings, suite.train)
     if settings["network"] not in NETWORKS:
         raise unknown("network", settings["network"], NETWORKS)
+    (_, height, width), smallest = datasets.info(suite.dataset).shape, SMALLEST_SIDE[settings["network"]]
+    if min(height, width) < smallest:
+        raise ValueError(
+            f"network {settings['network']!r} needs images of at least {smallest} x {smallest} pixels, "
+            f"but {suite.dataset} has {height} x {width}; see: run_bench.py list networks"
+        )
     train: cfg.TrainConfig = cfg.typed(cfg.TrainConfig, {**settings, "preset": suite.preset}, "train")
     return train

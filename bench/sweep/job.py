@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from dataclasses import asdict, dataclass, field
 from enum import IntEnum
@@ -20,6 +21,9 @@ class Exit(IntEnum):
 
 
 CLASSES = {Exit.ERROR: "error", Exit.OOM: "oom", Exit.IO: "io", Exit.INTERRUPTED: "interrupted"}
+
+
+STORAGE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCES, errno.EFBIG)
 
 
 @dataclass(frozen=True)

@@ -140,7 +140,7 @@ def clock(seconds: float | None) -> str:
     """Seconds as 4.2 s, 1:05 or 2:03:00; "?" for None."""
     if seconds is None:
         return "?"
-    if seconds < 60:
+    if round(seconds, 1) < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)

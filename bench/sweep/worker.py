@@ -5,7 +5,6 @@ Truth never depends on clean-up: whatever happens after a checkpoint or a result
 
 from __future__ import annotations
 
-import errno
 import io
 import os
 import platform
@@ -26,7 +25,7 @@ from bench.config import RunConfig
 from bench.data.prepare import prepare
 from bench.fingerprint import harness_code, method_code
 from bench.sweep.forking import PARENT_VARIABLE, die_with_parent
-from bench.sweep.job import CLASSES, Exit, Job
+from bench.sweep.job import CLASSES, STORAGE_ERRORS, Exit, Job
 from bench.sweep.store import Busy, Corrupt, RunFolder, Store
 from bench.training import checkpoint
 from bench.training.trainer import Interrupted, Outcome, Trainer
@@ -34,7 +33,6 @@ from methods import registry
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 WATCH_SECONDS = 0.5
-STORAGE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCES, errno.EFBIG)
 
 
 def main(argv: list[str]) -> int:
@@ -77,10 +75,13 @@ def _locked(job: Job, config: RunConfig, folder: RunFolder, stop: threading.Even
         print(f"set aside: {error}", flush=True)
         folder.quarantine(error.path)
     folder.write_config(config.to_dict())
-    attempt = folder.start_attempt(environment(job))
+    # read before the method is imported: what is edited from here on is not what trains
+    code_now = {"code": harness_code(), "method_code": method_code(registry.describe(job.method).file)}
+    _refuse_foreign_checkpoints(folder, code_now)
+    attempt = folder.start_attempt(environment(job) | code_now)
     started = time.monotonic()
     try:
-        _train(job, config, folder, stop, started)
+        _train(job, config, folder, stop, started, code_now)
         code, end = Exit.OK, {"class": "done", "final": True}
     except BaseException as error:  # also SystemExit and KeyboardInterrupt raised by a method: they end one run
         code = classify(error)
@@ -94,9 +95,23 @@ def _locked(job: Job, config: RunConfig, folder: RunFolder, stop: threading.Even
     return code
 
 
-def _train(job: Job, config: RunConfig, folder: RunFolder, stop: threading.Event, started: float) -> None:
+def _refuse_foreign_checkpoints(folder: RunFolder, code_now: dict[str, str]) -> None:
+    """Set checkpoints aside that other code has made: a result is the work of one code from its first epoch on.
+
+    It suffices to ask the last attempt that got as far as naming its code, since each has asked the one before.
+    """
+    before = [start for start, _ in folder.attempts() if "code" in start]
+    if before and all(before[-1].get(name) == value for name, value in code_now.items()):
+        return
+    for epoch, path in folder.checkpoints():
+        print(f"the code has changed: set aside the checkpoint after epoch {epoch}", flush=True)
+        folder.quarantine(path)
+
+
+def _train(
+    job: Job, config: RunConfig, folder: RunFolder, stop: threading.Event, started: float, code_now: dict[str, str]
+) -> None:
     device = torch.device(job.device)
-    info = registry.describe(job.method)
     data = prepare(config, Path(job.data_dir) if job.data_dir else None, Path(job.results) / "noise", device)
     method = registry.create(job.method, **config.method.params)
     trainer = Trainer(config, data, method, device)
@@ -110,11 +125,7 @@ def _train(job: Job, config: RunConfig, folder: RunFolder, stop: threading.Event
 
     outcome = trainer.run(save, stop.is_set)
     digest = folder.save_predictions(_predictions(outcome, data.info.num_classes))
-    payload = outcome.payload | {
-        "predictions_sha256": digest,
-        "code": harness_code(),
-        "method_code": method_code(info.file),
-    }
+    payload = outcome.payload | {"predictions_sha256": digest, **code_now}
     seconds = time.monotonic() - started
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     gpu = torch.cuda.max_memory_allocated() / 2**20 if device.type == "cuda" else None

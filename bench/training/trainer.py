@@ -117,7 +117,8 @@ class Trainer:
             "lr": self.task.optimizers[0].param_groups[0]["lr"] if self.task.optimizers else 0.0,
             "heads": heads,
             "knowledge": self._knowledge(traces, trace),
-            "diverged": not bool(traces.finite),
+            # the last step of an epoch can break a network whose losses were all finite
+            "diverged": not bool(traces.finite) or any(bool((predicted < 0).any()) for predicted in test.values()),
         }
         self.test_predictions = test
         return record | traces.summary(data.splits["train"].given, data.clean["train"])

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from methods import Batch, Clock, LossMethod, Method, Needs, Pass, Step, Task
 from methods.losses import cross_entropy
@@ -43,8 +43,8 @@ class TwoPhases(Method):
     warm_up: int = 1  # epochs of the first phase
 
     def setup(self, task: Task) -> None:
-        super().setup(task)
-        self.optimizer = None
+        self.task = task
+        self.nets = nn.ModuleList(task.make_network(k) for k in range(self.num_networks))
         self.register_buffer("trust", torch.ones(task.num_train))
         task.labels("val")
 

@@ -1,4 +1,7 @@
-"""What every method must do; LNBENCH_METHODS="path/to/file.py:Class ..." puts methods from elsewhere to the same test."""
+"""What every method must do.
+
+The environment variable LNBENCH_METHODS="path/to/file.py:Class ..." puts methods from elsewhere to the same test.
+"""
 
 import builtins
 import dataclasses

@@ -1,0 +1,149 @@
+"""Real runs, made tiny: forked from one server, with an own method that misbehaves as it is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.sweep import executor, grid
+from bench.sweep.devices import Slot
+from bench.sweep.executor import Outcome, Sweep
+from bench.sweep.forkserver import ForkServer
+from bench.sweep.grid import Planned, Suite
+from bench.sweep.store import Store
+
+# cross entropy that does what its `order` says at the first batch of epoch `at`, `times` times over all processes
+ODD = '''
+import ctypes, os, signal, sys, time, uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+from methods import losses
+from methods.base import LossMethod, Step
+
+HERE = Path(__file__).parent
+
+
+@dataclass(eq=False)
+class Odd(LossMethod):
+    """Misbehave."""
+
+    order: str = ""
+    at: int = 1  # epoch
+    times: int = 1
+
+    def losses(self, logits, batch, clock):
+        if clock.step == 0:
+            with open(HERE / "epochs", "a") as log:
+                log.write(f"{self.order}{clock.epoch} ")
+            self.obey(clock)
+        return Step(losses.cross_entropy(logits.log_softmax(-1), batch.y).mean(-1))
+
+    def obey(self, clock):
+        done = HERE / f"done-{self.order}"
+        done.mkdir(exist_ok=True)
+        if self.order == "slow":
+            (done / uuid.uuid4().hex).touch()
+            time.sleep(0.1)
+        if not self.order or clock.epoch != self.at or len(list(done.iterdir())) >= self.times:
+            return
+        (done / uuid.uuid4().hex).touch()
+        if self.order.startswith("signal "):
+            os.kill(os.getpid(), int(self.order.split()[1]))
+            time.sleep(30)
+        elif self.order == "segfault":
+            ctypes.string_at(0)
+        elif self.order.startswith("leave "):
+            os._exit(int(self.order.split()[1]))
+        elif self.order == "exit":
+            sys.exit(3)
+        elif self.order == "interrupt":
+            raise KeyboardInterrupt
+        elif self.order == "memory":
+            raise MemoryError("no more")
+        elif self.order == "raise":
+            raise RuntimeError("the method gave up")
+        elif self.order == "full disk":
+            raise OSError(28, "No space left on device")
+        elif self.order == "wait":  # for a signal, which the trainer looks for between two batches
+            deadline = time.monotonic() + 30
+            while not (HERE / "go on").exists() and time.monotonic() < deadline:
+                time.sleep(0.01)
+        elif self.order == "sleep":
+            time.sleep(60)
+'''
+
+
+class Kept:
+    """A fork server that a sweep cannot close, so that the next sweep need not wait for torch again."""
+
+    def __init__(self, server: ForkServer) -> None:
+        self.spawn = server.spawn
+
+    def close(self) -> None: ...
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Kept]:
+    server = ForkServer(preload=executor.PRELOADED)
+    yield Kept(server)
+    server.close()
+
+
+@pytest.fixture
+def forked(server: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every sweep of this process use the one server."""
+    monkeypatch.setattr(executor, "ForkServer", lambda preload: server)
+
+
+class Hearer:
+    """Remembers what a sweep reports."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, str]] = []
+
+    def started(self, run: Planned, slot: Slot) -> None:
+        self.heard.append(("started", run.run_id))
+
+    def ended(self, run: Planned, outcome: Outcome) -> None:
+        self.heard.append(("ended", run.run_id))
+
+
+@pytest.fixture
+def odd(tmp_path: Path) -> Path:
+    path = tmp_path / "odd.py"
+    path.write_text(ODD, encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def plan(odd: Path) -> Callable[..., list[Planned]]:
+    """Runs of some seconds/10: `plan("ce", seeds=(0, 1))`, `plan(order="raise")` for the misbehaving method."""
+
+    def make(
+        *methods: str, seeds: Sequence[int] = (0,), epochs: int = 3, order: str = "", at: int = 1, times: int = 1
+    ) -> list[Planned]:
+        named = tuple(methods) or (f"{odd}:Odd",)
+        params: dict[str, dict[str, Any]] = {} if methods else {"odd.Odd": {"order": order, "at": at, "times": times}}
+        train = {"epochs": epochs, "trace_samples": 32, "batch_size": 16}
+        limits: dict[str, Any] = {"train_limit": 64, "test_limit": 64}
+        suite = Suite("tiny", "digits", ("symmetric:0.5",), named, tuple(seeds), train=train, params=params, **limits)
+        return grid.expand(suite)
+
+    return make
+
+
+@pytest.fixture
+def launch(forked: None, tmp_path: Path) -> Callable[..., list[Outcome]]:
+    """Execute runs in this process as `run` does; another call is another launch."""
+
+    def go(runs: Sequence[Planned], results: str = "results", slots: int = 1, start: str = "fork") -> list[Outcome]:
+        store = Store(tmp_path / results)
+        sweep = Sweep(store, [Slot(None, number) for number in range(slots)], None, start)
+        go.sweep = sweep  # type: ignore[attr-defined]
+        return executor.execute(sweep, runs, Hearer())
+
+    return go

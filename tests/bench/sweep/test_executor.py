@@ -1,0 +1,377 @@
+"""Many runs: whatever one of them does costs that run alone, and the same command goes on where it stopped."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from bench import cli, fingerprint
+from bench.commands import derived
+from bench.commands import run as run_command
+from bench.files import canonical
+from bench.sweep.executor import BREAKER
+from bench.sweep.job import Exit
+from bench.sweep.store import State, Store
+
+ROOT = Path(cli.__file__).resolve().parents[1]
+
+
+def epochs_of(folder: Path) -> list[str]:
+    return (folder / "epochs").read_text().split()
+
+
+def classes_of(store: Store, run_id: str) -> list[str]:
+    return [end["class"] if end else "" for _, end in store.run(run_id).attempts()]
+
+
+def results_of(root: Path) -> dict[str, tuple[int, int, bytes]]:
+    paths = sorted(root.glob("runs/*/result.json"))
+    return {path.parent.name: (path.stat().st_ino, path.stat().st_mtime_ns, path.read_bytes()) for path in paths}
+
+
+def payloads(root: Path) -> dict[str, bytes]:
+    store = Store(root)
+    return {run_id: canonical(store.run(run_id).result().payload) for run_id in store.run_ids()}
+
+
+def words(odd: Path, *more: str, methods: tuple[str, ...] = (), results: str = "results") -> list[str]:
+    """The command that runs the misbehaving method beside others."""
+    named = [*methods, f"{odd}:Odd"]
+    small = ["--epochs", "3", "--train-limit", "64", "--test-limit", "64"]
+    settings = ["--set", "trace_samples=32", "batch_size=16", *more]
+    where = ["--results", str(odd.parent / results), "--devices", "cpu", "--per-device", "2"]
+    return ["--dataset", "digits", "--noise", "symmetric:0.5", "--methods", *named, *small, *where, *settings]
+
+
+@pytest.fixture
+def command(forked, monkeypatch):
+    """`run_bench.py ...` in this process: runs are real processes, own methods are believed, nothing is drawn."""
+    monkeypatch.setattr(run_command, "_check_foreign", lambda specs: None)
+    monkeypatch.setattr(derived, "write_plots", lambda found, folder: [])
+    return lambda *argv: cli.main(list(argv))
+
+
+def wait_for(folder: Path, order: str) -> None:
+    """Wait until the method does what it was told."""
+    deadline = time.monotonic() + 40
+    while not list(folder.glob(f"done-{order}/*")):
+        assert time.monotonic() < deadline, f"{order} did not come to pass"
+        time.sleep(0.01)
+
+
+DRIVER = """
+import sys
+from bench import cli
+from bench.commands import derived, run
+run._check_foreign = lambda specs: None
+derived.write_plots = lambda found, folder: []
+sys.exit(cli.main())
+"""
+
+
+class Driver:
+    """`run_bench.py ...` as a process of its own, short of the checks and plots that only take time here."""
+
+    def __init__(self, argv: list[str], cwd: Path) -> None:
+        words = [sys.executable, "-c", DRIVER, *argv]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        self.process = subprocess.Popen(
+            words, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
+    def end(self) -> tuple[int, str, str]:
+        out, err = self.process.communicate(timeout=60)
+        return self.process.returncode, out, err
+
+
+@pytest.fixture
+def drive(tmp_path):
+    drivers = []
+
+    def go(argv: list[str]) -> Driver:
+        drivers.append(Driver(argv, tmp_path))
+        return drivers[-1]
+
+    yield go
+    for driver in drivers:
+        if driver.process.poll() is None:
+            driver.process.kill()
+        driver.process.communicate()
+
+
+def children_of(folder: Path) -> list[int]:
+    """Living processes that have an open file under `folder`: runs hold their lock and their log."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal() and int(entry.name) != os.getpid():
+            try:
+                targets = [os.readlink(fd) for fd in (entry / "fd").iterdir()]
+            except OSError:  # it ended meanwhile
+                continue
+            if any(target.startswith(str(folder)) for target in targets):
+                found.append(int(entry.name))
+    return found
+
+
+def test_f8_f9_f10_every_way_to_die_costs_that_run_alone_and_is_told_by_its_class(plan, launch, tmp_path):
+    ways = {
+        "leave 0": ("error", 1, "the process ended with 0 but left no valid result"),
+        "leave 73": ("error", 1, "the process ended with 73"),
+        "exit": ("error", 1, "SystemExit: 3"),
+        "interrupt": ("error", 1, "KeyboardInterrupt"),
+        "raise": ("error", 1, "RuntimeError: the method gave up"),
+        "segfault": ("killed", 3, "killed by SIGSEGV"),
+        "signal 9": ("killed", 3, "killed by SIGKILL"),
+        "signal 40": ("killed", 3, "killed by signal 40"),
+        "memory": ("oom", 2, "MemoryError: no more"),
+    }
+    doomed = {order: plan(order=order, times=9)[0] for order in ways}
+    good = plan("ce", seeds=(0, 1))
+    outcomes = launch([good[0], *doomed.values(), good[1]], slots=2)
+    assert launch.sweep.halted == ""
+    assert [outcomes[0].state, outcomes[-1].state] == [State.DONE, State.DONE]
+    store = Store(tmp_path / "results")
+    for (order, (failure, attempts, message)), outcome in zip(ways.items(), outcomes[1:-1], strict=True):
+        run_id = doomed[order].run_id
+        assert (outcome.state, outcome.failure, outcome.message) == (State.FAILED, failure, message), order
+        assert store.run(run_id).state() is State.FAILED, order
+        assert classes_of(store, run_id) == [failure] * attempts, order
+        assert [end["final"] for _, end in store.run(run_id).attempts()] == [False] * (attempts - 1) + [True], order
+    log = (store.run(doomed["segfault"].run_id).path / "log.txt").read_text()
+    assert "Segmentation fault" in log
+    assert "odd.py" in log
+
+
+def test_f1_a_killed_run_is_tried_again_from_its_checkpoint_and_repeats_one_epoch(plan, launch, tmp_path):
+    (run,) = plan(order="signal 9", at=2, times=2)
+    (outcome,) = launch([run])
+    assert outcome.state is State.DONE
+    assert epochs_of(tmp_path)[1::2] == ["90", "91", "92", "92", "92"]  # "signal 9" and the epoch
+    assert classes_of(Store(tmp_path / "results"), run.run_id) == ["killed", "killed", "done"]
+    launch([run], "whole")
+    assert payloads(tmp_path / "results") == payloads(tmp_path / "whole")
+
+
+def test_f16_a_run_out_of_memory_beside_others_is_tried_once_more_alone(plan, launch, tmp_path):
+    (hungry,) = plan(order="memory", times=1)
+    outcomes = launch([hungry, *plan("ce", seeds=(0, 1))], slots=2)
+    assert [outcome.state for outcome in outcomes] == [State.DONE] * 3
+    assert classes_of(Store(tmp_path / "results"), hungry.run_id) == ["oom", "done"]
+
+
+def test_f19_three_failures_in_a_row_of_several_methods_stop_the_sweep(plan, launch, odd, tmp_path):
+    other = odd.with_name("other.py")
+    other.write_text(odd.read_text())
+    first, second = plan(order="raise", times=9, seeds=(0, 1)), plan(f"{other}:Odd", seeds=(0, 1, 2))
+    other.write_text("raise RuntimeError('broken while the sweep was planned')\n" + odd.read_text())
+    runs = [first[0], second[0], first[1], second[1], second[2]]
+    outcomes = launch(runs)
+    assert launch.sweep.halted == f"stopped: {BREAKER} runs in a row failed within 60 s (error)"
+    assert [outcome.state for outcome in outcomes] == [State.FAILED] * 3 + [State.PLANNED] * 2
+    assert not (tmp_path / "results" / "runs" / second[1].run_id).exists()
+
+
+def test_three_seeds_of_one_broken_method_do_not_stop_the_others(plan, launch):
+    broken, good = plan(order="raise", times=9, seeds=(0, 1, 2, 3)), plan("ce", seeds=(0, 1))
+    outcomes = launch([*broken, *good])
+    assert launch.sweep.halted == ""
+    assert [outcome.state for outcome in outcomes] == [State.FAILED] * 4 + [State.DONE] * 2
+
+
+def test_a_sweep_of_one_method_that_always_fails_stops_after_three(plan, launch):
+    outcomes = launch(plan(order="raise", times=9, seeds=range(5)))
+    assert [outcome.state for outcome in outcomes] == [State.FAILED] * 3 + [State.PLANNED] * 2
+
+
+def test_f18_runs_that_die_before_they_begin_are_failures_too_and_stop_the_sweep(
+    plan, launch, server, monkeypatch, tmp_path
+):
+    class Dead:
+        """A device on which every process ends at once."""
+
+        def wait(self, timeout=None):
+            return 1
+
+        def send_signal(self, sig): ...
+
+    def spawn(argv, env, log):
+        log.write_text("Traceback ...\nRuntimeError: No CUDA GPUs are available\n\n")
+        return Dead()
+
+    monkeypatch.setattr(server, "spawn", spawn)
+    runs = [run for seed in range(5) for run in plan("ce", "co_teaching", seeds=(seed,))]
+    outcomes = launch(runs)
+    said = "the process ended with 1 before it began: RuntimeError: No CUDA GPUs are available"
+    assert [(o.state, o.message) for o in outcomes[:3]] == [(State.FAILED, said)] * 3
+    assert {outcome.state for outcome in outcomes[3:]} == {State.PLANNED}
+    assert Store(tmp_path / "results").run(runs[0].run_id).state() is State.FAILED
+    assert launch.sweep.halted.startswith("stopped: 3")
+
+
+def test_a_run_folder_that_cannot_be_used_costs_that_run_alone(plan, launch, tmp_path):
+    runs = plan("ce", seeds=(0, 1))
+    (tmp_path / "results" / "runs" / runs[0].run_id / "log.txt").mkdir(parents=True)
+    outcomes = launch(runs)
+    assert [outcome.state for outcome in outcomes] == [State.FAILED, State.DONE]
+    assert "Is a directory" in outcomes[0].message
+
+
+def test_f22_a_full_disk_stops_the_sweep_with_75_and_keeps_what_is_there(command, odd, tmp_path, capsys):
+    argv = words(odd, "odd.Odd.order=full disk", "--seeds", "0-2", "--per-device", "1")
+    assert command(*argv) == Exit.INTERRUPTED
+    assert "No space left on device; the same command goes on where it stopped" in capsys.readouterr().err
+    assert command(*argv) == 0  # `times` is 1: now there is room
+    assert sorted(epochs_of(tmp_path))[:2] == ["disk0", "disk0"]
+    assert epochs_of(tmp_path).count("disk0") == 3
+
+
+def test_one_dying_run_of_three_costs_one_run_exits_1_and_is_named_with_its_traceback(command, odd, capsys):
+    argv = words(odd, "odd.Odd.order=raise", "odd.Odd.times=9", "--seeds", "0", methods=("ce", "co_teaching"))
+    assert command(*argv) == 1
+    out, err = capsys.readouterr()
+    rows = {line.split()[0]: line for line in out.splitlines() if line.startswith(("ce ", "co_teaching", "odd.Odd"))}
+    assert rows["ce"].split()[-1] == rows["co_teaching†"].split()[-1] == "(1)"
+    assert rows["odd.Odd"].split()[-2:] == ["–", "(0/1)"]
+    tail = err[err.index("\nFAILED r") :]
+    assert "odd.Odd on digits symmetric:0.5 seed 0: RuntimeError: the method gave up" in tail
+    assert 'raise RuntimeError("the method gave up")' in tail
+    assert tail.splitlines()[-1].endswith("log.txt")
+
+
+def test_a_failed_run_is_tried_by_a_new_launch_and_left_alone_when_asked(command, odd, tmp_path):
+    argv = words(odd, "odd.Odd.order=raise", "--seeds", "0")
+    assert command(*argv) == 1
+    before = epochs_of(tmp_path)
+    assert command(*argv, "--no-retry-failed") == 1
+    assert epochs_of(tmp_path) == before == ["raise0", "raise1"]
+    assert command(*argv) == 0
+    assert epochs_of(tmp_path)[2:] == ["raise1", "raise2"]
+
+
+def test_f49_more_seeds_train_only_the_new_ones(command, odd, tmp_path):
+    assert command(*words(odd, "--seeds", "0-1")) == 0
+    two = results_of(tmp_path / "results")
+    assert command(*words(odd, "--seeds", "0-2")) == 0
+    three = results_of(tmp_path / "results")
+    assert len(epochs_of(tmp_path)) == 3 * 3
+    assert {run_id: three[run_id] for run_id in two} == two
+    assert len(three) == 3
+
+
+def test_f45_results_of_an_edited_method_are_kept_and_said_or_trained_again_when_asked(command, odd, tmp_path, capsys):
+    argv = words(odd, "--seeds", "0")
+    assert command(*argv) == 0
+    ((run_id, first),) = results_of(tmp_path / "results").items()
+    odd.write_text(odd.read_text().replace(".mean(-1))", ".mean(-1) * 3)"))
+    fingerprint._shape.cache_clear()
+    capsys.readouterr()
+    assert command(*argv) == 0
+    assert "1 finished runs were made by other code and are kept (--stale rerun" in capsys.readouterr().err
+    assert results_of(tmp_path / "results") == {run_id: first}
+    assert command(*argv, "--stale", "rerun") == 0
+    old, new = json.loads(first[2])["payload"], Store(tmp_path / "results").run(run_id).result().payload
+    assert old["method_code"] != new["method_code"]
+    assert old["history"] != new["history"]
+    (kept,) = (tmp_path / "results" / "runs" / run_id / "quarantine").iterdir()
+    assert kept.read_bytes() == first[2]
+    capsys.readouterr()
+    assert command(*argv) == 0
+    assert "other code" not in capsys.readouterr().err
+
+
+def test_f29_an_edited_result_is_refused_by_table_and_trained_again_by_run(command, odd, tmp_path, capsys):
+    argv = words(odd, "--seeds", "0-1")
+    assert command(*argv) == 0
+    path = sorted((tmp_path / "results").glob("runs/*/result.json"))[0]
+    good = path.read_bytes()
+    payload = Store(tmp_path / "results").run(path.parent.name).result().payload
+    path.write_bytes(good.replace(b'"test":', b'"test":1', 1))
+    capsys.readouterr()
+    where = argv.index("--devices")
+    selection = argv[:where] + argv[where + 4 :]
+    assert command("table", *selection) == 3
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert str(path) in err
+    assert command("table", *selection, "--allow-incomplete") == 0
+    assert "(1/2)" in capsys.readouterr().out
+    assert command("run", *argv) == 0
+    assert Store(tmp_path / "results").run(path.parent.name).result().payload == payload
+    assert len(list(path.parent.glob("quarantine/result.json.*"))) == 1
+    assert command("table", *selection) == 0
+
+
+def test_f4_runs_end_with_their_killed_driver_and_the_same_command_finishes(drive, command, odd, tmp_path, capsys):
+    argv = words(odd, "odd.Odd.order=sleep", "--seeds", "0-1")
+    driver = drive(argv)
+    wait_for(tmp_path, "sleep")
+    assert children_of(tmp_path / "results")
+    driver.process.kill()
+    driver.process.wait()
+    deadline = time.monotonic() + 1.5
+    while (alive := children_of(tmp_path / "results")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert alive == []
+    assert command(*argv) == 0
+    assert "(2)" in capsys.readouterr().out
+    assert len(epochs_of(tmp_path)) <= 2 * 3 + 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR2])
+def test_f5_f7_the_first_signal_ends_the_sweep_in_order_with_75_and_the_same_command_goes_on(
+    command, odd, tmp_path, capsys, number
+):
+    argv = words(odd, "odd.Odd.order=wait", "odd.Odd.at=2", "--seeds", "0-1", "--per-device", "1")
+
+    def interrupt() -> None:
+        wait_for(tmp_path, "wait")
+        os.kill(os.getpid(), number)
+        (tmp_path / "go on").touch()
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    code = command(*argv)
+    thread.join()
+    err = capsys.readouterr().err
+    assert code == Exit.INTERRUPTED
+    assert f"interrupted by {number.name}; the same command goes on where it stopped" in err
+    assert "Traceback" not in err
+    store = Store(tmp_path / "results")
+    assert [store.run(run_id).state() for run_id in store.run_ids()] == [State.INTERRUPTED]
+    assert command(*argv) == 0
+    assert epochs_of(tmp_path)[:4] == ["wait0", "wait1", "wait2", "wait2"]
+    assert len(epochs_of(tmp_path)) == 2 * 3 + 1
+
+
+def test_f7_a_second_ctrl_c_kills_the_runs_at_once_and_ends_with_130(drive, odd, tmp_path):
+    driver = drive(words(odd, "odd.Odd.order=sleep", "--seeds", "0"))
+    wait_for(tmp_path, "sleep")
+    driver.process.send_signal(signal.SIGINT)
+    time.sleep(0.2)
+    assert driver.process.poll() is None
+    driver.process.send_signal(signal.SIGINT)
+    started = time.monotonic()
+    code, _, err = driver.end()
+    assert code == 130
+    assert time.monotonic() - started < 5
+    assert "Traceback" not in err
+    assert children_of(tmp_path / "results") == []
+
+
+def test_f38_two_launchers_of_one_suite_train_each_run_once_and_both_exit_0(drive, command, odd, tmp_path, capsys):
+    argv = words(odd, "odd.Odd.order=slow", "--seeds", "0-3", "--per-device", "1")
+    other = drive(argv)
+    wait_for(tmp_path, "slow")
+    assert command(*argv) == 0
+    code, out, err = other.end()
+    assert code == 0, err
+    assert out == capsys.readouterr().out
+    assert len(epochs_of(tmp_path)) == 4 * 3
+    store = Store(tmp_path / "results")
+    assert [classes_of(store, run_id) for run_id in store.run_ids()] == [["done"]] * 4
