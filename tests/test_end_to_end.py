@@ -153,14 +153,6 @@ def test_a_stored_suite_can_be_named_where_its_results_lie(made):
     assert first.stdout.startswith(stored.stdout)
 
 
-def test_f35_an_odd_results_folder_works(tmp_path):
-    odd = "a folder, 100 % ünusual"
-    words = ["--dataset", "digits", "--noise", "symmetric:0.5", "--methods", "ce", "--seeds", "0", "--epochs", "1"]
-    done = bench(*words, "--train-limit", "64", "--test-limit", "64", "--results", odd, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert [path.name for path in tmp_path.iterdir()] == [odd]
-
-
 @pytest.mark.data
 @pytest.mark.parametrize("network", ["resnet18", "cnn9"])
 def test_the_official_cifar10_trains(network, tmp_path):

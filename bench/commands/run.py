@@ -8,10 +8,8 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from bench.commands import derived, dry_run, table
+from bench.commands import derived, dry_run, preflight, table
 from bench.commands.select import baseline_of, planned
-from bench.data import datasets
-from bench.files import publish, remove
 from bench.fingerprint import ROOT, harness_code, method_code
 from bench.sweep import devices
 from bench.sweep.grid import Planned, Suite
@@ -42,7 +40,7 @@ def main(args: argparse.Namespace) -> int:
     outcomes: list[Outcome] = []
     halted = ""
     if todo:
-        _preflight(store, todo, args)
+        preflight.check(store, todo, args.data_dir, args.download)
         for run in todo:
             if run.run_id in stale:
                 store.run(run.run_id).quarantine(store.run(run.run_id).path / "result.json")
@@ -67,50 +65,6 @@ def _stale(store: Store, runs: Sequence[Planned], states: dict[str, State]) -> s
             if result is not None and (result.payload["code"], result.payload.get("method_code")) != today[run.spec]:
                 found.add(run.run_id)
     return found
-
-
-def _preflight(store: Store, todo: Sequence[Planned], args: argparse.Namespace) -> None:
-    """Find out before anything starts what would stop every run: data, own methods, a folder that can't be written."""
-    name = todo[0].config.dataset.name
-    if args.download:
-        from bench.data import download
-
-        folder = datasets.data_folder(args.data_dir)
-        folder.mkdir(parents=True, exist_ok=True)
-        download.fetch(name, folder, _note)
-    dataset = datasets.load(name, args.data_dir)
-    foreign = sorted({run.spec for run in todo if ":" in run.spec})
-    if foreign:
-        _check_foreign(foreign)
-    try:
-        store.root.mkdir(parents=True, exist_ok=True)
-        probe = store.root / ".writable"
-        publish(probe, b"", replace=True)
-        remove(probe)
-    except OSError as error:
-        raise ValueError(f"cannot write results to {store.root}: {error.strerror}") from error
-    _freeze(store, dataset, todo)
-
-
-def _freeze(store: Store, dataset: datasets.Dataset, todo: Sequence[Planned]) -> None:
-    """Draw every column's wrong labels once, before the runs that share them."""
-    from bench.data.noisy import frozen
-
-    seen = set()
-    for run in todo:
-        key = (run.noise, run.config.noise.seed)
-        if key not in seen:
-            seen.add(key)
-            frozen(dataset, run.config.noise, store.noise)
-
-
-def _check_foreign(specs: Sequence[str]) -> None:
-    """Import own methods in a process of their own, so that a broken one is one line here and no run is made for it."""
-    code = "import sys; from methods import registry; [registry.load(s) and registry.create(s) for s in sys.argv[1:]]"
-    done = subprocess.run([sys.executable, "-c", code, *specs], cwd=ROOT, capture_output=True, text=True, check=False)
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["it ended without a word"])[-1]
-        raise ValueError(f"own method cannot be used: {last.removeprefix('ValueError: ')}")
 
 
 def _execute(

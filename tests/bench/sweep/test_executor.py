@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from bench import cli, fingerprint
-from bench.commands import derived
-from bench.commands import run as run_command
+from bench.commands import derived, preflight
 from bench.files import canonical
 from bench.sweep.executor import BREAKER
 from bench.sweep.job import Exit
@@ -52,7 +51,7 @@ def words(odd: Path, *more: str, methods: tuple[str, ...] = (), results: str = "
 @pytest.fixture
 def command(forked, monkeypatch):
     """`run_bench.py ...` in this process: runs are real processes, own methods are believed, nothing is drawn."""
-    monkeypatch.setattr(run_command, "_check_foreign", lambda specs: None)
+    monkeypatch.setattr(preflight, "_check_methods", lambda todo: None)
     monkeypatch.setattr(derived, "write_plots", lambda found, folder: [])
     return lambda *argv: cli.main(list(argv))
 
@@ -68,8 +67,8 @@ def wait_for(folder: Path, order: str) -> None:
 DRIVER = """
 import sys
 from bench import cli
-from bench.commands import derived, run
-run._check_foreign = lambda specs: None
+from bench.commands import derived, preflight
+preflight._check_methods = lambda todo: None
 derived.write_plots = lambda found, folder: []
 sys.exit(cli.main())
 """
@@ -127,7 +126,6 @@ def test_f8_f9_f10_every_way_to_die_costs_that_run_alone_and_is_told_by_its_clas
         "interrupt": ("error", 1, "KeyboardInterrupt"),
         "raise": ("error", 1, "RuntimeError: the method gave up"),
         "segfault": ("killed", 3, "killed by SIGSEGV"),
-        "signal 9": ("killed", 3, "killed by SIGKILL"),
         "signal 40": ("killed", 3, "killed by signal 40"),
         "memory": ("oom", 2, "MemoryError: no more"),
     }
@@ -252,6 +250,11 @@ def test_a_failed_run_is_tried_by_a_new_launch_and_left_alone_when_asked(command
     assert epochs_of(tmp_path) == before == ["raise0", "raise1"]
     assert command(*argv) == 0
     assert epochs_of(tmp_path)[2:] == ["raise1", "raise2"]
+
+
+def test_f35_an_odd_results_folder_works(command, odd, tmp_path):
+    assert command(*words(odd, "--seeds", "0", results="a folder, 100 % ünusual")) == 0
+    assert len(results_of(tmp_path / "a folder, 100 % ünusual")) == 1
 
 
 def test_f49_more_seeds_train_only_the_new_ones(command, odd, tmp_path):

@@ -1,0 +1,70 @@
+"""Before anything starts, find out what would stop every run: data, methods, a folder that can't be written."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.data import datasets
+from bench.files import publish, remove
+from bench.fingerprint import ROOT
+from bench.sweep.grid import Planned
+from bench.sweep.store import Store
+from methods import registry
+
+CONSTRUCT = """
+import json, sys
+from methods import registry
+for spec, params in json.loads(sys.argv[1]):
+    registry.create(spec, **params)
+"""
+
+
+def check(store: Store, todo: Sequence[Planned], data_dir: Path | None, download: bool) -> None:
+    """ValueError in one line if the runs cannot work here; otherwise every column's wrong labels lie ready."""
+    name = todo[0].config.dataset.name
+    if download:
+        from bench.data.download import fetch
+
+        folder = datasets.data_folder(data_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        fetch(name, folder, lambda text: print(text, file=sys.stderr))
+    dataset = datasets.load(name, data_dir)
+    _check_methods(todo)
+    try:
+        store.root.mkdir(parents=True, exist_ok=True)
+        probe = store.root / ".writable"
+        publish(probe, b"", replace=True)
+        remove(probe)
+    except OSError as error:
+        raise ValueError(f"cannot write results to {store.root}: {error.strerror}") from error
+    _freeze(store, dataset, todo)
+
+
+def _check_methods(todo: Sequence[Planned]) -> None:
+    """Construct, in a process of its own, every method that is not built in or not at its defaults."""
+    doubtful = {}
+    for run in todo:
+        params = run.config.method.params
+        if ":" in run.spec or params != registry.describe(run.spec).resolve({}):
+            doubtful[run.spec] = params
+    if not doubtful:
+        return
+    command = [sys.executable, "-c", CONSTRUCT, json.dumps(list(doubtful.items()))]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["it ended without a word"])[-1]
+        raise ValueError(f"a method cannot be used: {last.removeprefix('ValueError: ')}")
+
+
+def _freeze(store: Store, dataset: datasets.Dataset, todo: Sequence[Planned]) -> None:
+    """Draw the wrong labels once, before the runs that share them."""
+    from bench.data.noisy import frozen
+
+    seen = set()
+    for run in todo:
+        key = (run.noise, run.config.noise.seed)
+        if key not in seen:
+            seen.add(key)
+            frozen(dataset, run.config.noise, store.noise)
