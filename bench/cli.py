@@ -176,6 +176,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ValueError as error:
         print(f"run_bench.py {args.verb}: {error}", file=sys.stderr)
         return 2
+    except PermissionError as error:
+        print(f"run_bench.py {args.verb}: {error.filename}: {error.strerror}", file=sys.stderr)
+        return 2
     except BrokenPipeError:  # `... | head`: the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

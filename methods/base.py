@@ -75,6 +75,19 @@ class Step:
     relabelled: Tensor | None = None  # (B, C), rows sum to 1: the label the method would rather train on
     scalars: Mapping[str, Tensor | float] | None = None  # by name, for plots; per-network names end in _1, _2, ...
 
+    def check(self, num_networks: int, batch_size: int, num_classes: int) -> None:
+        """ValueError naming the first field of another shape; shapes alone are looked at, so nothing waits."""
+        shapes = {
+            "losses": (num_networks,),
+            "selected": (num_networks, batch_size),
+            "clean_score": (num_networks, batch_size),
+            "relabelled": (batch_size, num_classes),
+        }
+        for name, shape in shapes.items():
+            value = getattr(self, name)
+            if value is not None and tuple(value.shape) != shape:
+                raise ValueError(f"Step.{name} must have the shape {shape}, got {tuple(value.shape)}")
+
     def detached(self) -> Step:
         """The same step without its autograd graph."""
 
@@ -229,6 +242,7 @@ class LossMethod(Method):
         views = batch.views
         logits = torch.stack([net(views[min(k, len(views) - 1)]) for k, net in enumerate(self.nets)])
         step = self.losses(logits, batch, clock)
+        step.check(*logits.shape)
         self.optimizer.zero_grad(set_to_none=True)
         step.losses.sum().backward()  # one backward serves all: no loss reaches another's network
         self.optimizer.step()

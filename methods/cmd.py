@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 
 from methods.base import Batch, Clock, LossMethod, Step
-from methods.losses import corrected_label, kl, source_loss
+from methods.losses import corrected_label, entropy, kl, source_loss
 from methods.registry import register
 from methods.schedules import knowledge_threshold
-from methods.selection import confident
+from methods.selection import confident, masked_mean
 
 
 @register("cmd_p")
@@ -32,7 +32,7 @@ class CMD(LossMethod):
 
     num_networks: ClassVar[int] = 2
     paper: ClassVar[str] = "arXiv:2106.01489"
-    mode: Literal["gate", "zero", "all"] = "gate"  # knowledge that passes: confident, none, all
+    mode: Literal["gate", "zero", "all"] = "gate"  # which knowledge passes: the confident, none, all
     source: Literal["proselflc", "cce", "ls", "cp", "bootstrap_soft"] = "proselflc"  # each network's own loss
     eta: float = 0.5  # threshold at mid-training, a share of log C
     b: float = 4.0  # steepness of the progressive threshold; 0: static
@@ -48,13 +48,27 @@ class CMD(LossMethod):
     e: float = 0.5  # weight of the target's second part in ls, cp and bootstrap_soft
     sharpness: float = 12.0  # ProSelfLC's B
     transit: float = 0.5  # ProSelfLC's tau, a share of training
+    local_trust: Literal["entropy", "max_prob"] = "entropy"  # ProSelfLC's l(p)
+    detach_target: bool = False  # no gradient through the prediction where it is a target (ProSelfLC-AT)
+    target_temperature: float = 1.0  # of that target
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not (0 <= self.e <= 1 and self.eta >= 0 and self.norm > 0 and self.temperature > 0):
-            values = f"e={self.e}, eta={self.eta}, norm={self.norm}, temperature={self.temperature}"
-            raise ValueError(f"e must be in [0, 1], eta at least 0, norm and temperature above 0; got {values}")
-        self.source_loss = source_loss(self.source, e=self.e, sharpness=self.sharpness, transit=self.transit)
+        for name in ("norm", "temperature", "target_temperature"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
+        for name, high in (("e", 1.0), ("eta", float("inf")), ("b", float("inf"))):
+            if not 0 <= getattr(self, name) <= high:
+                raise ValueError(f"{name} must be in [0, {high:g}], got {getattr(self, name)}")
+        self.source_loss = source_loss(
+            self.source,
+            e=self.e,
+            sharpness=self.sharpness,
+            transit=self.transit,
+            local=self.local_trust,
+            detach=self.detach_target,
+            temperature=self.target_temperature,
+        )
         self.num_views = self.num_networks if self.views == "independent" else 1
 
     def losses(self, logits: Tensor, batch: Batch, clock: Clock) -> Step:
@@ -63,12 +77,16 @@ class CMD(LossMethod):
         send, threshold = self.gate(logp.detach(), clock)  # (K, B): row j is what network j may send
         taught = torch.zeros_like(own) if self.mode == "zero" else self.taught(logp, batch.y, trust, send)
         relabelled = corrected_label(logp.detach().exp(), batch.y, trust).mean(0)
-        scalars: dict[str, Tensor | float] = {
-            "threshold": threshold,
-            "trust": trust.mean(),
-            "source_loss": own.mean(),
-            "taught": taught.mean(),
+        uncertainty = entropy(logp.detach())
+        by_network = {
+            "trust": trust.mean(-1),
+            "source_loss": own.mean(-1),
+            "taught": taught.mean(-1),
+            "entropy_sent": masked_mean(uncertainty, send),
+            "entropy_held": masked_mean(uncertainty, ~send),
         }
+        scalars: dict[str, Tensor | float] = {"threshold": threshold}
+        scalars |= {f"{name}_{k + 1}": v for name, values in by_network.items() for k, v in enumerate(values)}
         return Step(own.mean(-1) + self.weight * taught.mean(-1), send, relabelled=relabelled, scalars=scalars)
 
     def gate(self, logp: Tensor, clock: Clock) -> tuple[Tensor, float]:

@@ -44,6 +44,8 @@ class CoTeaching(LossMethod):
         super().__post_init__()
         if self.forget_rate is not None and not 0 <= self.forget_rate < 1:
             raise ValueError(f"forget_rate must be in [0, 1), got {self.forget_rate}")
+        if self.ramp_epochs < 0:
+            raise ValueError(f"ramp_epochs must be at least 0, got {self.ramp_epochs}")
 
     def losses(self, logits: Tensor, batch: Batch, clock: Clock) -> Step:
         rate = self.task.noise_rate if self.forget_rate is None else self.forget_rate

@@ -36,28 +36,42 @@ def label_smoothing(logp: Tensor, y: Tensor, e: float) -> Tensor:
     return (1 - e) * cross_entropy(logp, y) - e * logp.mean(-1)
 
 
-def confidence_penalty(logp: Tensor, y: Tensor, e: float) -> Tensor:
+def own_entropy(logp: Tensor, detach: bool = False, temperature: float = 1.0) -> Tensor:
+    """H(softmax(z / T), p): what a prediction costs as its own target; H(p) itself for T = 1.
+
+    With `detach` the target sends no gradient, as in the later ProSelfLC-AT (arXiv:2207.00118, T = .4 to .6). At T = 1
+    that turns every loss built on it into a down-weighted cross entropy.
+    """
+    if temperature == 1 and not detach:
+        return entropy(logp)
+    target = (logp / temperature).softmax(-1)
+    return -((target.detach() if detach else target) * logp).sum(-1)
+
+
+def confidence_penalty(logp: Tensor, y: Tensor, e: float, detach: bool = False, temperature: float = 1.0) -> Tensor:
     """(1 - e) H(q, p) - e H(p)."""
-    return (1 - e) * cross_entropy(logp, y) - e * entropy(logp)
+    return (1 - e) * cross_entropy(logp, y) - e * own_entropy(logp, detach, temperature)
 
 
-def bootstrap_soft(logp: Tensor, y: Tensor, e: float) -> Tensor:
+def bootstrap_soft(logp: Tensor, y: Tensor, e: float, detach: bool = False, temperature: float = 1.0) -> Tensor:
     """(1 - e) H(q, p) + e H(p): label correction with a fixed trust in the prediction."""
-    return (1 - e) * cross_entropy(logp, y) + e * entropy(logp)
+    return (1 - e) * cross_entropy(logp, y) + e * own_entropy(logp, detach, temperature)
 
 
-def self_trust(logp: Tensor, progress: float, sharpness: float, transit: float) -> Tensor:
+def self_trust(logp: Tensor, progress: float, sharpness: float, transit: float, local: str = "entropy") -> Tensor:
     """ProSelfLC's e_i = g(t) l(p_i), detached, in [0, 1]: trust in the network grows with time and confidence.
 
-    g(t) = sigmoid(B (t - tau)) with B = `sharpness`, tau = `transit`; l(p) = 1 - H(p) / log C.
+    g(t) = sigmoid(B (t - tau)) with B = `sharpness`, tau = `transit`; l(p) = 1 - H(p) / log C, or max p for `local`
+    "max_prob".
     """
-    confidence = (1 - entropy(logp.detach()) / math.log(logp.shape[-1])).clamp(0, 1)
-    return sigmoid(sharpness * (progress - transit)) * confidence
+    sure = logp.detach()
+    confidence = sure.exp().amax(-1) if local == "max_prob" else 1 - entropy(sure) / math.log(logp.shape[-1])
+    return sigmoid(sharpness * (progress - transit)) * confidence.clamp(0, 1)
 
 
-def proselflc(logp: Tensor, y: Tensor, trust: Tensor) -> Tensor:
+def proselflc(logp: Tensor, y: Tensor, trust: Tensor, detach: bool = False, temperature: float = 1.0) -> Tensor:
     """(1 - e_i) H(q, p) + e_i H(p) with e_i from `self_trust`."""
-    return (1 - trust) * cross_entropy(logp, y) + trust * entropy(logp)
+    return (1 - trust) * cross_entropy(logp, y) + trust * own_entropy(logp, detach, temperature)
 
 
 def corrected_label(p: Tensor, y: Tensor, trust: Tensor) -> Tensor:
@@ -69,24 +83,34 @@ def corrected_label(p: Tensor, y: Tensor, trust: Tensor) -> Tensor:
 Source = Callable[[Tensor, Tensor, float], tuple[Tensor, Tensor]]
 
 
-def source_loss(name: str, *, e: float, sharpness: float, transit: float) -> Source:
+def source_loss(
+    name: str,
+    *,
+    e: float,
+    sharpness: float,
+    transit: float,
+    local: str = "entropy",
+    detach: bool = False,
+    temperature: float = 1.0,
+) -> Source:
     """Return f(logp, y, progress) -> (loss (..., B), trust in the own prediction (..., B)) of a source by name.
 
-    Names: cce, ls, cp, bootstrap_soft, proselflc. The trust is 0 where a source does not correct labels.
+    Names: cce, ls, cp, bootstrap_soft, proselflc. The trust is 0 where a source does not correct labels. `detach` and
+    `temperature` are those of `own_entropy`, `local` that of `self_trust`.
     """
 
     def fixed(loss: Callable[[Tensor, Tensor, float], Tensor], trust: float) -> Source:
         return lambda logp, y, progress: (loss(logp, y, e), torch.full_like(logp[..., 0], trust))
 
     def corrected(logp: Tensor, y: Tensor, progress: float) -> tuple[Tensor, Tensor]:
-        trust = self_trust(logp, progress, sharpness, transit)
-        return proselflc(logp, y, trust), trust
+        trust = self_trust(logp, progress, sharpness, transit, local)
+        return proselflc(logp, y, trust, detach, temperature), trust
 
     sources: dict[str, Source] = {
         "cce": fixed(lambda logp, y, _: cross_entropy(logp, y), 0.0),
         "ls": fixed(label_smoothing, 0.0),
-        "cp": fixed(confidence_penalty, 0.0),
-        "bootstrap_soft": fixed(bootstrap_soft, e),
+        "cp": fixed(lambda logp, y, e: confidence_penalty(logp, y, e, detach, temperature), 0.0),
+        "bootstrap_soft": fixed(lambda logp, y, e: bootstrap_soft(logp, y, e, detach, temperature), e),
         "proselflc": corrected,
     }
     if name not in sources:

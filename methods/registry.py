@@ -174,6 +174,8 @@ def describe(spec: str) -> MethodInfo:
     if spec in _registered():
         path, class_name, overrides = _registered()[spec]
         return _static(spec, spec, path, class_name, overrides)
+    if spec.endswith(".py"):
+        raise ValueError(f"method {spec!r}: name the class too, as in {spec}:MyMethod")
     if ":" not in spec:
         raise ValueError(f"unknown method {spec!r}{suggestion(spec, available())}")
     path, class_name = locate(spec)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import noise
+from bench.data.split import split
 from bench.files import canonical, parse, publish, read_regular
+from bench.fingerprint import harness_code, method_code
 from bench.sweep.grid import Planned, Suite
 from bench.sweep.store import Corrupt, State, Store
+from methods import registry
 
 if TYPE_CHECKING:
     from bench.evidence.cells import Table
@@ -26,7 +30,14 @@ class Evidence:
     payloads: list[dict[str, Any]] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
     corrupt: dict[str, str] = field(default_factory=dict)
+    conflicts: list[Path] = field(default_factory=list)
+    stale: set[str] = field(default_factory=set)  # finished by other code than today's
     digests: dict[str, str] = field(default_factory=dict)  # run_id -> digest of its payload
+
+    def alarms(self) -> list[str]:
+        """What no table may pass over: results that are damaged, and runs that came out in two ways."""
+        two_ways = [f"{path}: a second finisher found other numbers than result.json" for path in self.conflicts]
+        return [*self.corrupt.values(), *two_ways]
 
     @property
     def methods(self) -> list[str]:
@@ -42,8 +53,10 @@ class Evidence:
 def gather(store: Store, suite: Suite, runs: list[Planned]) -> Evidence:
     """Read every planned run's result: the only road from a run to a number."""
     found = Evidence(suite, runs)
+    today = {spec: (harness_code(), method_code(registry.describe(spec).file)) for spec in {run.spec for run in runs}}
     for run in runs:
         folder = store.run(run.run_id)
+        found.conflicts += folder.conflicts()
         try:
             result = folder.result()
         except Corrupt as error:
@@ -52,6 +65,8 @@ def gather(store: Store, suite: Suite, runs: list[Planned]) -> Evidence:
         if result is not None:
             found.payloads.append(result.payload)
             found.digests[run.run_id] = result.payload_sha256
+            if (result.payload["code"], result.payload["method_code"]) != today[run.spec]:
+                found.stale.add(run.run_id)
         elif folder.state() is State.FAILED:
             found.failed[run.run_id] = str((folder.last_failure() or {}).get("message", "failed"))
     return found
@@ -62,7 +77,7 @@ def table_of(found: Evidence, rule: str, head: str, baseline: str) -> Table:
     from bench.evidence.tables import accuracy_table
 
     expected = {run.run_id: run.config.to_dict() for run in found.runs}
-    return accuracy_table(
+    table = accuracy_table(
         found.payloads,
         methods=found.methods,
         columns=found.columns,
@@ -73,11 +88,16 @@ def table_of(found: Evidence, rule: str, head: str, baseline: str) -> Table:
         failed=found.failed | found.corrupt,
         defaults={run.config.method.name: _defaults(run) for run in found.runs},
     )
+    return replace(table, notes=(*table.notes, *_stale_note(found)))
+
+
+def _stale_note(found: Evidence) -> list[str]:
+    names = sorted({run.config.method.name for run in found.runs if run.run_id in found.stale})
+    text = f"{len(found.stale)} runs were made by other code than today's: {', '.join(names)}"
+    return [f"{text} (run --stale rerun trains them again)"] if names else []
 
 
 def _defaults(run: Planned) -> dict[str, Any]:
-    from methods import registry
-
     return {field.name: field.default for field in registry.describe(run.spec).fields}
 
 
@@ -139,34 +159,40 @@ def _code() -> str:
 
 
 def noise_lines(store: Store, found: Evidence) -> list[str]:
-    """One line for each column: what its labels really contain, from the stored labels, with the id of every seed."""
-    import noise
-    from bench.data.split import split
-
-    ids: dict[str, dict[int, str]] = {}
-    first: dict[str, dict[str, Any]] = {}
+    """What the labels of each column really contain, from the stored labels, with the id of every seed."""
+    columns: dict[str, dict[int, dict[str, Any]]] = {}
     for payload in found.payloads:
-        config = payload["config"]
-        text = noise.NoiseSpec.from_dict({k: v for k, v in config["noise"].items() if k != "seed"}).label
-        ids.setdefault(text, {}).setdefault(config["noise"]["seed"], payload["noise_id"])
-        first.setdefault(text, payload)
+        seeds = columns.setdefault(noise_spec(payload).label, {})
+        seeds.setdefault(payload["config"]["noise"]["seed"], payload)
     lines = []
-    for text, payload in first.items():
-        data, seed = payload["config"]["dataset"], payload["config"]["noise"]["seed"]
+    for label, seeds in columns.items():
+        ids = ", ".join(f"{seed} {payload['noise_id']}" for seed, payload in sorted(seeds.items()))
         try:
-            labels, _ = noise.from_bytes(read_regular(store.noise / f"{payload['noise_id']}.npz"), payload["noise_id"])
-        except (FileNotFoundError, ValueError) as error:  # the number stands without it; the page says so
-            lines.append(f"{text}: id {payload['noise_id']}; the stored labels are not readable ({error})")
-            continue
-        parts = split(
-            labels.given,
-            labels.num_classes,
-            val=data["val"],
-            limit=data["train_limit"],
-            digest=data["digest"],
-            noise_seed=seed,
-        )
-        real = noise.card(labels, dataset=data["name"], digest=data["digest"], train_index=parts.train_index)
-        lines.append(noise.card_line(real))
-        lines.append("by noise seed: " + ", ".join(f"{number} {name}" for number, name in sorted(ids[text].items())))
+            cards = [_card(store, payload) for _, payload in sorted(seeds.items())]
+        except (FileNotFoundError, ValueError) as error:  # the numbers stand without it; the page says so
+            lines.append(f"{label}: the stored labels are not readable ({error})")
+        else:
+            rates = [card["effective"] for card in cards]
+            spread = f"; effective {min(rates):.3f} to {max(rates):.3f} over the seeds" if len(set(rates)) > 1 else ""
+            lines.append(noise.card_line(cards[0]) + spread)
+        lines.append(f"by noise seed: {ids}")
     return lines
+
+
+def noise_spec(payload: dict[str, Any]) -> noise.NoiseSpec:
+    return noise.NoiseSpec.from_dict({k: v for k, v in payload["config"]["noise"].items() if k != "seed"})
+
+
+def _card(store: Store, payload: dict[str, Any]) -> dict[str, Any]:
+    data, seed = payload["config"]["dataset"], payload["config"]["noise"]["seed"]
+    labels, _ = noise.from_bytes(read_regular(store.noise / f"{payload['noise_id']}.npz"), payload["noise_id"])
+    labels = replace(labels, spec=noise_spec(payload), seed=seed)  # equal labels of two recipes share one file
+    parts = split(
+        labels.given,
+        labels.num_classes,
+        val=data["val"],
+        limit=data["train_limit"],
+        digest=data["digest"],
+        noise_seed=seed,
+    )
+    return noise.card(labels, dataset=data["name"], digest=data["digest"], train_index=parts.train_index)

@@ -27,7 +27,8 @@ def describe(
     print(f"on {', '.join(f'{name} x {count}' for name, count in places.items())}, results in {store.root}")
     if todo:
         networks = sum(run.networks * run.config.train.epochs for run in todo)
-        print(f"cost: {networks:,} epochs of one network, {_time(cost.expected(store, runs, todo, slots), len(slots))}")
+        time = _time(cost.expected(store, runs, todo, slots), min(len(slots), len(todo)))
+        print(f"cost: {networks:,} epochs of one network, {time}")
 
 
 def _line(run: Planned, state: State, is_open: bool) -> str:

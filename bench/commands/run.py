@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from bench.commands import derived, dry_run, preflight, table
 from bench.commands.select import baseline_of, planned
-from bench.fingerprint import ROOT, harness_code, method_code
+from bench.fingerprint import ROOT
 from bench.sweep import devices
 from bench.sweep.grid import Planned, Suite
 from bench.sweep.job import Exit
 from bench.sweep.store import State, Store
 
 if TYPE_CHECKING:
-    from bench.sweep.executor import Outcome
+    from bench.sweep.executor import Outcome, Sweep
 
 FINISHED = (State.DONE, State.DIVERGED)
 
@@ -28,60 +28,47 @@ def main(args: argparse.Namespace) -> int:
     store = Store(args.results)
     slots = devices.slots(args.devices, args.per_device, max(run.config.train.threads for run in runs))
     states = {run.run_id: store.run(run.run_id).state() for run in runs}
-    stale = _stale(store, runs, states)
+    stale = derived.gather(store, suite, runs).stale
     todo = [
         run for run in runs if _is_open(states[run.run_id], args) or (args.stale == "rerun" and run.run_id in stale)
     ]
     if args.dry_run:
         dry_run.describe(store, suite, runs, todo, states, slots)
         return 0
-    if stale and args.stale == "keep":
-        _note(f"{len(stale)} finished runs were made by other code and are kept (--stale rerun trains them again)")
+    sweep: Sweep | None = None
     outcomes: list[Outcome] = []
-    halted = ""
     if todo:
         preflight.check(store, todo, args.data_dir, args.download)
-        for run in todo:
-            if run.run_id in stale:
-                store.run(run.run_id).quarantine(store.run(run.run_id).path / "result.json")
         store.save_suite(suite.name, suite.to_dict())
-        outcomes, halted = _execute(store, todo, len(runs) - len(todo), slots, args)
-    return _report(store, suite, runs, outcomes, halted, args)
+        done = sum(state in FINISHED for state in states.values()) - sum(run.run_id in stale for run in todo)
+        sweep, outcomes = _execute(store, todo, done, slots, stale, args)
+        if sweep.reason == "signal" and any(outcome.state not in FINISHED for outcome in outcomes):
+            _note(f"{sweep.halted}; the same command goes on where it stopped")
+            return 128 + sweep.signal_number if sweep.signals > 1 else Exit.INTERRUPTED
+    return _report(store, suite, runs, outcomes, sweep, args)
 
 
 def _is_open(state: State, args: argparse.Namespace) -> bool:
     return state not in FINISHED and not (args.no_retry_failed and state is State.FAILED)
 
 
-def _stale(store: Store, runs: Sequence[Planned], states: dict[str, State]) -> set[str]:
-    """Finished runs whose numbers were made by other code than today's."""
-    from methods import registry
-
-    today = {spec: (harness_code(), method_code(registry.describe(spec).file)) for spec in {run.spec for run in runs}}
-    found = set()
-    for run in runs:
-        if states[run.run_id] in FINISHED:
-            result = store.run(run.run_id).result()
-            if result is not None and (result.payload["code"], result.payload.get("method_code")) != today[run.spec]:
-                found.add(run.run_id)
-    return found
-
-
 def _execute(
-    store: Store, todo: Sequence[Planned], done: int, slots: list[devices.Slot], args: argparse.Namespace
-) -> tuple[list[Outcome], str]:
+    store: Store,
+    todo: Sequence[Planned],
+    done: int,
+    slots: list[devices.Slot],
+    stale: set[str],
+    args: argparse.Namespace,
+) -> tuple[Sweep, list[Outcome]]:
     from bench.sweep.executor import Sweep, execute
     from bench.sweep.progress import Progress
 
     start = args.start if args.start != "auto" else ("fork" if slots[0].gpu is None else "exec")
     data_dir = args.data_dir.expanduser().resolve() if args.data_dir else None
-    sweep = Sweep(store, slots, data_dir, start, notes=_commit())
+    sweep = Sweep(store, slots, data_dir, start, notes=_commit(), rerun=frozenset(stale))
     longest_first = sorted(todo, key=lambda run: -run.networks * run.config.train.epochs)
     with Progress(store, longest_first, done) as progress:
-        outcomes = execute(sweep, longest_first, progress)
-    if sweep.signals > 1:
-        return outcomes, "killed"
-    return outcomes, sweep.halted
+        return sweep, execute(sweep, longest_first, progress)
 
 
 def _commit() -> dict[str, Any]:
@@ -95,29 +82,38 @@ def _commit() -> dict[str, Any]:
 
 
 def _report(
-    store: Store, suite: Suite, runs: list[Planned], outcomes: Sequence[Outcome], halted: str, args: argparse.Namespace
+    store: Store,
+    suite: Suite,
+    runs: list[Planned],
+    outcomes: Sequence[Outcome],
+    sweep: Sweep | None,
+    args: argparse.Namespace,
 ) -> int:
     found = derived.gather(store, suite, runs)
+    # what could not be written into a run's folder, its supervisor still knows
+    found.failed |= {o.run_id: o.message for o in outcomes if o.state is State.FAILED and o.run_id not in found.failed}
     if found.payloads:
-        print(table.rendered(store, found, args))
-        paths = [store.tables / suite.name / f"accuracy.{suffix}" for suffix in ("csv", "md", "tex")]
-        paths = [path for path in paths if path.exists()] + derived.write_plots(found, store.tables / suite.name)
+        text, paths = table.rendered(store, found, args)
+        print(text)
+        paths += derived.write_plots(found, store.tables / suite.name)
         print("written:\n" + "\n".join(f"  {path}" for path in paths))
     for run in runs:
         if run.run_id in found.failed:
             _explain(store, run, found.failed[run.run_id])
-    if found.corrupt:
-        print("\n".join(found.corrupt.values()), file=sys.stderr)
+    return _exit_code(found, len(runs), sweep)
+
+
+def _exit_code(found: derived.Evidence, planned_runs: int, sweep: Sweep | None) -> int:
+    if found.alarms():
+        print("\n".join(found.alarms()), file=sys.stderr)
         return table.INTEGRITY
-    if halted == "killed":
-        return 130
-    if halted and not halted.startswith("stopped: 3"):
-        _note(f"{halted}; the same command goes on where it stopped")
-        return Exit.INTERRUPTED
-    if halted:
-        _note(halted)
-    if len(found.payloads) == len(runs):
+    if len(found.payloads) == planned_runs:
         return 0
+    if sweep is not None and sweep.reason == "storage":
+        _note(f"{sweep.halted}; the same command goes on where it stopped")
+        return Exit.INTERRUPTED
+    if sweep is not None and sweep.halted:
+        _note(sweep.halted)
     return 1 if found.failed else Exit.INTERRUPTED  # a run that was stopped from outside has not failed
 
 

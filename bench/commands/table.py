@@ -4,10 +4,15 @@ import argparse
 import shutil
 import sys
 import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench.commands import derived
 from bench.commands.select import baseline_of, planned
 from bench.sweep.store import Store
+
+if TYPE_CHECKING:
+    from bench.evidence.cells import Table
 
 INTEGRITY = 3
 
@@ -16,26 +21,24 @@ def main(args: argparse.Namespace) -> int:
     suite, runs = planned(args)
     store = Store(args.results)
     found = derived.gather(store, suite, runs)
-    if found.corrupt and not args.allow_incomplete:
-        for run_id, why in found.corrupt.items():
-            print(f"damaged result of {run_id}: {why}", file=sys.stderr)
+    if found.alarms() and not args.allow_incomplete:
+        print("\n".join(found.alarms()), file=sys.stderr)
         print("no table: `run` sets damaged results aside and trains these runs again", file=sys.stderr)
         return INTEGRITY
-    print(rendered(store, found, args, args.format), end="")
+    print(rendered(store, found, args, args.format)[0], end="")
     return 0
 
 
-def rendered(store: Store, found: derived.Evidence, args: argparse.Namespace, form: str = "text") -> str:
+def rendered(
+    store: Store, found: derived.Evidence, args: argparse.Namespace, form: str = "text"
+) -> tuple[str, list[Path]]:
     """The table in a format, published beside the records as well; text is followed by the noise of each column."""
     from bench.evidence import writers
 
     table = derived.table_of(found, args.rule, args.head, baseline_of(args, found.suite, found.runs))
-    if found.payloads:
-        derived.write_table(store, found, table)
+    paths = _written(store, found, table) if found.payloads else []
     if form != "text":
-        return {"csv": writers.to_csv, "md": writers.to_markdown, "tex": writers.to_latex, "json": writers.to_json}[
-            form
-        ](table)
+        return writers.WRITERS[form](table), paths
     width = shutil.get_terminal_size((120, 24)).columns
     text = f"{found.suite.title or found.suite.name}\n\n"
     text += writers.to_text(table, width=width, colour=sys.stdout.isatty())
@@ -45,4 +48,12 @@ def rendered(store: Store, found: derived.Evidence, args: argparse.Namespace, fo
         text += "".join(
             textwrap.fill(line, width, initial_indent="  ", subsequent_indent="    ") + "\n" for line in lines
         )
-    return text
+    return text, paths
+
+
+def _written(store: Store, found: derived.Evidence, table: "Table") -> list[Path]:
+    try:
+        return derived.write_table(store, found, table)
+    except OSError as error:  # a read-only folder of somebody else's results: the table can be read all the same
+        print(f"not written beside the records: {error}", file=sys.stderr)
+        return []

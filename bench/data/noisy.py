@@ -44,7 +44,7 @@ def frozen(dataset: Dataset, config: NoiseConfig, folder: Path | None) -> noise.
     data = noise.to_bytes(corruption, card)
     if not publish(folder / f"{name}.npz", data, replace=False) and _read(folder, name) is None:
         publish(folder / f"{name}.npz", data, replace=True)  # the file there was damaged
-    publish(folder / f"{name}.json", canonical(card), replace=True)
+    publish(folder / f"{name}.json", canonical(card), replace=False)  # of the recipe that made these labels first
     publish(index, canonical({"noise_id": name}), replace=True)
     return corruption
 

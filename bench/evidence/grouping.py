@@ -16,7 +16,7 @@ from bench.evidence.records import Payload, distinct, noise_text
 Column = tuple[str, str]  # dataset, noise
 
 PARAMS = "method.params."
-FROM_PAYLOAD = ("schema", "code", "method_code", "dataset_digest")  # unknown before a run has finished
+FROM_PAYLOAD = ("schema", "code", "method_code", "dataset_digest", "device_kind")  # unknown before a run has finished
 SHORTENED = (
     "dataset.digest",
     "dataset_digest",

@@ -67,6 +67,8 @@ RC: dict[Any, Any] = {
 PANEL, ONE_PANEL, CHARACTER = 2.05, 2.6, 0.06  # inches; three panels and a legend of short names fill a page
 PANELS_PER_ROW = 3
 
+LEAST = 10  # samples behind a share that is drawn: fewer say nothing
+
 
 @dataclass(frozen=True)
 class Style:
@@ -149,7 +151,8 @@ def selection(
                 [right],
             ),
             ("threshold", [_lines(grouping, _threshold, scale=1.0)]),
-            ("predictions right, %\n(solid taken, dashed refused)", [taken, refused]),
+            ("predictions right\namong the selected, %", [taken]),
+            ("predictions right\namong the others, %", [refused]),
         ],
     )
 
@@ -214,12 +217,12 @@ def _average(row: Group, column: Column, measure: Measure, scale: float) -> Line
 
 
 def _ratio(payload: Payload, trace: str, part: str, whole: str) -> Curve | None:
-    """Return part / whole per epoch, summed over the networks; None for an epoch where whole is 0 or part unknown."""
+    """Return part / whole per epoch, summed over the networks; None where whole is below LEAST or part is unknown."""
     curve = []
     for epoch in payload["history"]:
         networks = epoch.get(trace) or []
         total = sum(network[whole] for network in networks)
-        known = total and all(network[part] is not None for network in networks)
+        known = total >= LEAST and all(network[part] is not None for network in networks)
         curve.append(sum(network[part] for network in networks) / total if known else None)
     return None if all(value is None for value in curve) else curve
 
@@ -274,6 +277,8 @@ def _draw(panel: Axes, grouping: Grouping, column: Column, lines: Lines, dash: A
     panel.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]))
     panel.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     panel.margins(x=0.02)
+    if max((len(line.mean) for line in lines.values()), default=0) == 1:
+        panel.set_xticks([1])
 
 
 def _legend(figure: Figure, grouping: Grouping, lines: Lines) -> None:

@@ -62,6 +62,9 @@ def accuracy_table(
     """
     check_rule(rule)
     payloads = list(payloads)
+    heads = sorted({HEADLINE, "ensemble"} | {name for payload in payloads for name in payload["heads"]})
+    if payloads and head not in heads:
+        raise ValueError(f"head must be one of {', '.join(heads)}; got {head!r}")
     expected, failed = expected or {}, failed or {}
     grouping = group(payloads, methods=methods, columns=columns, expected=expected, defaults=defaults)
     done = {payload["run_id"] for payload in payloads}

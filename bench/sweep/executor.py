@@ -14,6 +14,7 @@ from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
@@ -40,7 +41,16 @@ class Reporter(Protocol):
 
     def started(self, run: Planned, slot: Slot) -> None: ...
 
+    def requeued(self, run: Planned) -> None: ...
+
     def ended(self, run: Planned, outcome: Outcome) -> None: ...
+
+
+class Again(Enum):
+    """Why a run is to be tried again in this launch."""
+
+    LATER = "another launcher holds it"
+    ALONE = "it ran out of memory beside others"
 
 
 @dataclass(frozen=True)
@@ -64,11 +74,14 @@ class Sweep:
     start: str  # "fork" or "exec"
     notes: dict[str, Any] = field(default_factory=dict)
     launch: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
+    rerun: frozenset[str] = frozenset()  # run_ids to train again although other code has finished them
+    reason: str = ""  # "signal", "storage" or "breaker" where nothing new is started
     halted: str = ""  # why nothing new is started; empty: go on
     children: set[Child] = field(default_factory=set)
     lock: threading.Lock = field(default_factory=threading.Lock)
     crowded: set[str] = field(default_factory=set)  # runs that ran out of memory beside others
     signals: int = 0
+    signal_number: int = 0  # the first that came
     recent: deque[tuple[str, str, float]] = field(default_factory=lambda: deque(maxlen=BREAKER))
 
     def __post_init__(self) -> None:
@@ -90,9 +103,9 @@ class Sweep:
             return self.server.spawn(job.to_argv(), environment, log)
         return spawn_exec(job.to_argv(), environment, log)
 
-    def stop(self, reason: str, number: int) -> None:
-        """Start nothing new and send the children a signal."""
-        self.halted = self.halted or reason
+    def stop(self, reason: str, text: str, number: int) -> None:
+        """Start nothing new and send the children a signal; the first reason stands."""
+        self.reason, self.halted = self.reason or reason, self.halted or text
         with self.lock:
             children = list(self.children)
         for child in children:
@@ -107,9 +120,8 @@ class Sweep:
             quick = full and self.recent[-1][2] - self.recent[0][2] <= BREAKER_SECONDS
             trip = quick and len(classes) == 1 and (len(methods) > 1 or not several_methods)
         if trip:
-            self.stop(
-                f"stopped: {BREAKER} runs in a row failed within {BREAKER_SECONDS:.0f} s ({failure})", signal.SIGTERM
-            )
+            text = f"stopped: {BREAKER} runs in a row failed within {BREAKER_SECONDS:.0f} s ({failure})"
+            self.stop("breaker", text, signal.SIGTERM)
 
 
 def execute(sweep: Sweep, runs: Sequence[Planned], reporter: Reporter) -> list[Outcome]:
@@ -117,39 +129,51 @@ def execute(sweep: Sweep, runs: Sequence[Planned], reporter: Reporter) -> list[O
     outcomes: dict[str, Outcome] = {}
     several = len({run.config.method.name for run in runs}) > 1
     todo, jobs = list(runs), len(sweep.slots)
-    try:
-        with _signals(sweep):
+    crowded: list[Planned] = []  # out of memory beside others: last, with nothing beside them
+    with _signals(sweep):
+        try:
             while todo:
                 parallel = Parallel(
                     n_jobs=jobs, backend="threading", return_as="generator_unordered", batch_size=1, pre_dispatch=jobs
                 )
-                again: list[Planned] = []
+                later: list[Planned] = []
                 for run, outcome in parallel(
                     delayed(supervise)(sweep, run, reporter, several, jobs == 1) for run in todo
                 ):
-                    if outcome is None:  # out of memory beside others: once more, alone
-                        again.append(run)
-                    else:
+                    if isinstance(outcome, Outcome):
                         outcomes[run.run_id] = outcome
-                todo, jobs = again, 1
-    finally:
-        if sweep.server is not None:
-            sweep.server.close()
+                    elif outcome is Again.LATER:
+                        later.append(run)
+                    else:
+                        crowded.append(run)
+                if later and len(later) == len(todo):  # nothing else to do meanwhile
+                    time.sleep(BUSY_SECONDS)
+                todo, crowded, jobs = (later, crowded, jobs) if later else (crowded, [], 1)
+        finally:  # still under our handlers: a further Ctrl-C must not break the clean-up
+            if sweep.server is not None:
+                sweep.server.close()
     return [outcomes[run.run_id] for run in runs]
 
 
 def supervise(
     sweep: Sweep, run: Planned, reporter: Reporter, several: bool, alone: bool
-) -> tuple[Planned, Outcome | None]:
-    """Take one run to its end on a leased slot; None asks for another try with nothing beside it."""
+) -> tuple[Planned, Outcome | Again]:
+    """Take one run to its end on a leased slot, or ask for another try."""
+    folder = sweep.store.run(run.run_id)
     if sweep.halted:
-        return run, Outcome(run.run_id, sweep.store.run(run.run_id).state())
+        return run, Outcome(run.run_id, folder.state())
+    if folder.locked():
+        return run, Again.LATER
     with sweep.leases.lease() as slot:
         reporter.started(run, slot)
         started = time.monotonic()
-        outcome = _attempts(sweep, run, slot, alone)
-        if outcome is None:
-            return run, None
+        try:
+            outcome = _attempts(sweep, run, slot, alone)
+        except (OSError, ValueError, RuntimeError) as error:  # its folder is no folder of records: it alone is lost
+            outcome = Outcome(run.run_id, State.FAILED, _refusal(error), str(error))
+        if isinstance(outcome, Again):
+            reporter.requeued(run)
+            return run, outcome
         if outcome.state is State.FAILED:
             sweep.note_failure(run, outcome.failure, several)
         elif outcome.state in (State.DONE, State.DIVERGED):
@@ -160,7 +184,7 @@ def supervise(
         return run, outcome
 
 
-def _attempts(sweep: Sweep, run: Planned, slot: Slot, alone: bool) -> Outcome | None:
+def _attempts(sweep: Sweep, run: Planned, slot: Slot, alone: bool) -> Outcome | Again:
     folder, failures = sweep.store.run(run.run_id), Counter(oom=int(run.run_id in sweep.crowded))
     while True:
         begun = _begun(sweep, folder)
@@ -176,25 +200,23 @@ def _attempts(sweep: Sweep, run: Planned, slot: Slot, alone: bool) -> Outcome | 
         if state in (State.DONE, State.DIVERGED):
             return Outcome(run.run_id, state)
         if code == Exit.BUSY and silent:
-            while folder.locked() and not sweep.halted:  # another launcher trains it; it will be done, or ours
-                time.sleep(BUSY_SECONDS)
-            if sweep.halted:
-                return Outcome(run.run_id, folder.state())
-            continue
-        if code == Exit.INTERRUPTED or (code < 0 and sweep.signals):
+            return Again.LATER  # another launcher trains it; it will be done, or ours
+        if code == Exit.INTERRUPTED or (code < 0 and sweep.halted):
             return Outcome(run.run_id, State.INTERRUPTED)
         failures[failure] += 1
         spent = failures[failure] > RETRIES[failure]
         with suppress(OSError):  # where nothing can be written, the outcome alone tells
             if silent:
                 folder.start_attempt({"host": socket.gethostname(), **_notes(sweep, slot)})
-            folder.close_attempts({"class": failure, "final": spent, "message": message})
+            final = spent and failure != "io"  # a full disk is no fault of the run
+            folder.close_attempts({"class": failure, "final": final, "message": message}, sweep.launch)
             message = str((folder.last_failure() or {}).get("message", message))
         if failure == "io":
-            sweep.stop(f"stopped: {message}", signal.SIGTERM)
+            sweep.stop("storage", f"stopped: {message}", signal.SIGTERM)
+            return Outcome(run.run_id, State.INTERRUPTED)
         if failure == "oom" and not alone:
             sweep.crowded.add(run.run_id)
-            return None
+            return Again.ALONE
         if spent or sweep.halted:
             return Outcome(run.run_id, State.FAILED if spent else folder.state(), failure, message)
 
@@ -203,7 +225,8 @@ def _once(sweep: Sweep, run: Planned, slot: Slot, folder: RunFolder, failures: C
     final = {name: failures[name] >= RETRIES[name] for name in RETRIES}
     device = "cpu" if slot.gpu is None else "cuda:0"
     data_dir = str(sweep.data_dir) if sweep.data_dir else None
-    job = Job(run.config.to_dict(), run.spec, str(sweep.store.root), data_dir, device, final, _notes(sweep, slot))
+    rerun, notes = run.run_id in sweep.rerun, _notes(sweep, slot)
+    job = Job(run.config.to_dict(), run.spec, str(sweep.store.root), data_dir, device, final, rerun, notes)
     folder.path.mkdir(parents=True, exist_ok=True)
     child = sweep.spawn(job, folder, slot, run.config.train.threads)
     with sweep.lock:
@@ -226,7 +249,7 @@ def _failure(code: int) -> tuple[str, str]:
     return CLASSES.get(code, "error"), f"the process ended with {code}"  # type: ignore[call-overload]
 
 
-def _refusal(error: OSError | RuntimeError) -> str:
+def _refusal(error: Exception) -> str:
     return "io" if isinstance(error, OSError) and error.errno in STORAGE_ERRORS else "error"
 
 
@@ -254,10 +277,12 @@ def _signals(sweep: Sweep) -> Iterator[None]:
     def handle(number: int, _frame: FrameType | None) -> None:
         sweep.signals += 1
         if sweep.signals == 1:
+            sweep.signal_number = number
+            sweep.reason = sweep.reason or "signal"
             sweep.halted = sweep.halted or f"interrupted by {signal.Signals(number).name}"
             threading.Thread(target=_stop_children, args=(sweep,), daemon=True).start()
         else:
-            threading.Thread(target=sweep.stop, args=("", signal.SIGKILL), daemon=True).start()
+            threading.Thread(target=sweep.stop, args=("signal", "", signal.SIGKILL), daemon=True).start()
 
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
     if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
@@ -272,8 +297,8 @@ def _signals(sweep: Sweep) -> Iterator[None]:
 
 
 def _stop_children(sweep: Sweep) -> None:
-    sweep.stop("interrupted", signal.SIGTERM)
+    sweep.stop("signal", "interrupted", signal.SIGTERM)
     deadline = time.monotonic() + GRACE_SECONDS
     while sweep.children and time.monotonic() < deadline:
         time.sleep(0.1)
-    sweep.stop("interrupted", signal.SIGKILL)
+    sweep.stop("signal", "interrupted", signal.SIGKILL)

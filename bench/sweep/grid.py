@@ -79,9 +79,12 @@ def load(name: str, results: Path | None = None) -> Suite:
         if not path.is_file():
             raise ValueError(f"there is no suite file {name}")
         return _read(path, path.stem)
-    stored = sorted((results / "suites" / name).glob("*.json"), key=lambda p: p.stat().st_mtime) if results else []
-    if stored and NAME_PATTERN.match(name):
-        return _stored(stored[-1], name)
+    stored = sorted((results / "suites" / name).glob("*.json")) if results and NAME_PATTERN.match(name) else []
+    if len(stored) > 1:
+        versions = ", ".join(path.stem for path in stored)
+        raise ValueError(f"suite {name!r} was run in {len(stored)} versions ({versions}): name its .toml file instead")
+    if stored:
+        return _stored(stored[0], name)
     known = set(available())
     if results and (results / "suites").is_dir():
         known |= {path.name for path in (results / "suites").iterdir()}

@@ -23,7 +23,8 @@ class Exit(IntEnum):
 CLASSES = {Exit.ERROR: "error", Exit.OOM: "oom", Exit.IO: "io", Exit.INTERRUPTED: "interrupted"}
 
 
-STORAGE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCES, errno.EFBIG)
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)  # the storage's fault, whatever was being written
+STORAGE_ERRORS = (*FULL, errno.EROFS, errno.EACCES)
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Job:
     data_dir: str | None
     device: str  # "cpu" or "cuda:0" within what CUDA_VISIBLE_DEVICES shows
     final: dict[str, bool] = field(default_factory=dict)  # failure class -> is this its last allowed attempt
+    rerun: bool = False  # train again what other code has finished
     notes: dict[str, Any] = field(default_factory=dict)  # for the provenance: launch id, commit, slot
 
     def to_argv(self) -> list[str]:

@@ -57,6 +57,10 @@ class Progress:
         with self.lock:
             self.running[run.run_id] = (run, slot)
 
+    def requeued(self, run: Planned) -> None:
+        with self.lock:
+            self.running.pop(run.run_id, None)
+
     def ended(self, run: Planned, outcome: Outcome) -> None:
         with self.lock:
             self.running.pop(run.run_id, None)
@@ -127,7 +131,9 @@ class Progress:
     def summary(self) -> str:
         """The last line: what was done, and in what time."""
         counts = self.counts()
+        diverged = sum(outcome.state is State.DIVERGED for outcome in self.outcomes)
         text = f"{counts['done']} runs done, {counts['failed']} failed, {counts['waiting']} not finished"
+        text += f", {diverged} of those done DIVERGED (NaN or infinite)" if diverged else ""
         return f"{text}; {len(self.outcomes)} worked on in {clock(time.monotonic() - self.began)}"
 
 

@@ -163,6 +163,10 @@ class RunFolder:
             return first
         return result
 
+    def conflicts(self) -> list[Path]:
+        """Return the payloads of later finishers that differ from the result: the run is not deterministic here."""
+        return [self.path / "conflicts" / name for name in _names(self.path / "conflicts") if name.endswith(".json")]
+
     def checkpoints(self) -> list[tuple[int, Path]]:
         """Return (epochs done, path) of each checkpoint, newest first, by their names alone."""
         matches = filter(None, map(CHECKPOINT_PATTERN.fullmatch, _names(self.path)))
@@ -218,12 +222,17 @@ class RunFolder:
         """Store the end record of an attempt; the first stands, be it the run's own or its supervisor's."""
         publish(self._attempt(attempt, ".end.json"), canonical(record), replace=False)
 
-    def close_attempts(self, record: Mapping[str, Any]) -> None:
-        """Store the end record of every attempt that has none: for a supervisor whose process died without a word."""
+    def close_attempts(self, record: Mapping[str, Any], launch: str) -> None:
+        """Store the end record of a launch's attempts that have none, for a process that died without a word.
+
+        An attempt of another launch may be alive: it is left to its own supervisor.
+        """
         for name in _names(self.path / "attempts"):
             attempt = name.removesuffix(".json")
             if ATTEMPT_PATTERN.fullmatch(attempt) and not self._attempt(attempt, ".end.json").exists():
-                self.end_attempt(attempt, record)
+                start = _read_record(self._attempt(attempt, ".json"))
+                if start is not None and start.get("launch") == launch:
+                    self.end_attempt(attempt, record)
 
     def _attempt(self, attempt: str, ending: str) -> Path:
         return self.path / "attempts" / f"{attempt}{ending}"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import os
+import pickle
 import platform
 import resource
 import signal
@@ -15,6 +16,7 @@ import sys
 import threading
 import time
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ from bench.config import RunConfig
 from bench.data.prepare import prepare
 from bench.fingerprint import harness_code, method_code
 from bench.sweep.forking import PARENT_VARIABLE, die_with_parent
-from bench.sweep.job import CLASSES, STORAGE_ERRORS, Exit, Job
+from bench.sweep.job import CLASSES, FULL, STORAGE_ERRORS, Exit, Job
 from bench.sweep.store import Busy, Corrupt, RunFolder, Store
 from bench.training import checkpoint
 from bench.training.trainer import Interrupted, Outcome, Trainer
@@ -49,6 +51,9 @@ def main(argv: list[str]) -> int:
             return _locked(job, config, folder, stop)
     except Busy:
         return Exit.BUSY
+    except OSError as error:  # of a record around the training: the exit code alone can tell
+        traceback.print_exc()
+        return classify(error, job.results)
 
 
 def watch_parent() -> None:
@@ -56,7 +61,7 @@ def watch_parent() -> None:
     if PARENT_VARIABLE not in os.environ:
         return
     parent = int(os.environ[PARENT_VARIABLE])
-    die_with_parent(parent)  # works even while C code holds the interpreter; the thread is for systems without it
+    die_with_parent(parent)  # works even while C code holds the interpreter; the thread tells a supervisor's end as 75
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -67,44 +72,59 @@ def watch_parent() -> None:
 
 
 def _locked(job: Job, config: RunConfig, folder: RunFolder, stop: threading.Event) -> int:
-    try:
-        if folder.result() is not None:  # somebody finished it since it was planned
-            folder.drop_checkpoints()
-            return Exit.OK
-    except Corrupt as error:
-        print(f"set aside: {error}", flush=True)
-        folder.quarantine(error.path)
-    folder.write_config(config.to_dict())
-    # read before the method is imported: what is edited from here on is not what trains
+    # read before the method is imported, so that an edit during the run does not pass for what trained it
     code_now = {"code": harness_code(), "method_code": method_code(registry.describe(job.method).file)}
-    _refuse_foreign_checkpoints(folder, code_now)
-    attempt = folder.start_attempt(environment(job) | code_now)
+    if _finished(job, folder, code_now):
+        folder.drop_checkpoints()
+        return Exit.OK
+    folder.write_config(config.to_dict())
+    device = {"device_kind": torch.device(job.device).type}
+    _refuse_foreign_checkpoints(folder, code_now | device)
+    attempt = folder.start_attempt(environment(job) | code_now | device)
     started = time.monotonic()
     try:
         _train(job, config, folder, stop, started, code_now)
         code, end = Exit.OK, {"class": "done", "final": True}
     except BaseException as error:  # also SystemExit and KeyboardInterrupt raised by a method: they end one run
-        code = classify(error)
+        code = classify(error, job.results)
         end = {"class": CLASSES[code], "final": job.final.get(CLASSES[code], True), "message": _one_line(error)}
-        if code is Exit.INTERRUPTED:
+        if code in (Exit.INTERRUPTED, Exit.IO):  # nothing is wrong with the run
             end["final"] = False
-        else:
+        if code is not Exit.INTERRUPTED:
             end["traceback"] = traceback.format_exc()
             traceback.print_exc()
-    folder.end_attempt(attempt, end | {"seconds": time.monotonic() - started})
+    with suppress(OSError):  # a full disk takes this record too; the exit code tells
+        folder.end_attempt(attempt, end | {"seconds": time.monotonic() - started})
     return code
 
 
-def _refuse_foreign_checkpoints(folder: RunFolder, code_now: dict[str, str]) -> None:
-    """Set checkpoints aside that other code has made: a result is the work of one code from its first epoch on.
+def _finished(job: Job, folder: RunFolder, code_now: dict[str, str]) -> bool:
+    """Whether a result stands; one that is damaged, or to be made again by today's code, is set aside first."""
+    try:
+        result = folder.result()
+    except Corrupt as error:
+        print(f"set aside: {error}", flush=True)
+        folder.quarantine(error.path)
+        return False
+    if result is None:
+        return False
+    if job.rerun and any(result.payload.get(name) != value for name, value in code_now.items()):
+        print("set aside a result that other code has made", flush=True)
+        folder.quarantine(folder.path / "result.json")
+        return False
+    return True
+
+
+def _refuse_foreign_checkpoints(folder: RunFolder, now: dict[str, str]) -> None:
+    """Set checkpoints aside that other code or another kind of device has made: a result is of one kind throughout.
 
     It suffices to ask the last attempt that got as far as naming its code, since each has asked the one before.
     """
     before = [start for start, _ in folder.attempts() if "code" in start]
-    if before and all(before[-1].get(name) == value for name, value in code_now.items()):
+    if before and all(before[-1].get(name) == value for name, value in now.items()):
         return
     for epoch, path in folder.checkpoints():
-        print(f"the code has changed: set aside the checkpoint after epoch {epoch}", flush=True)
+        print(f"code or device have changed: set aside the checkpoint after epoch {epoch}", flush=True)
         folder.quarantine(path)
 
 
@@ -115,29 +135,44 @@ def _train(
     data = prepare(config, Path(job.data_dir) if job.data_dir else None, Path(job.results) / "noise", device)
     method = registry.create(job.method, **config.method.params)
     trainer = Trainer(config, data, method, device)
-    saved = folder.load_checkpoint()
-    if saved is not None:
-        trainer.restore(checkpoint.from_bytes(saved[1], config.run_id, device))
-        print(f"resumed after epoch {saved[0]}", flush=True)
+    resumed = _newest_state(folder, config.run_id, device)
+    if resumed is not None:
+        trainer.restore(resumed)
+        print(f"resumed after epoch {resumed.epoch}", flush=True)
 
     def save(state: checkpoint.State) -> None:
         folder.save_checkpoint(state.epoch, checkpoint.to_bytes(state))
 
     outcome = trainer.run(save, stop.is_set)
     digest = folder.save_predictions(_predictions(outcome, data.info.num_classes))
-    payload = outcome.payload | {"predictions_sha256": digest, **code_now}
+    payload = outcome.payload | {"predictions_sha256": digest, "device_kind": device.type, **code_now}
     seconds = time.monotonic() - started
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     gpu = torch.cuda.max_memory_allocated() / 2**20 if device.type == "cuda" else None
     provenance = {
         "seconds": seconds,
-        "epochs_this_attempt": len(outcome.payload["history"]) - (saved[0] if saved else 0),
+        "epochs_this_attempt": len(outcome.payload["history"]) - (resumed.epoch if resumed else 0),
         "peak_memory_mb": memory,
         "peak_gpu_memory_mb": gpu,
         "attempts": [start for start, _ in folder.attempts()],
     }
     folder.commit(payload, provenance)
     folder.drop_checkpoints()
+
+
+def _newest_state(folder: RunFolder, run_id: str, device: torch.device) -> checkpoint.State | None:
+    """The newest state that can be read; a file that holds no state of this run is set aside for an older one."""
+    while (saved := folder.load_checkpoint()) is not None:
+        epoch, data = saved
+        try:
+            state = checkpoint.from_bytes(data, run_id, device)
+            if state.epoch == epoch:
+                return state
+        except (ValueError, TypeError, RuntimeError, pickle.UnpicklingError) as error:
+            print(f"unreadable checkpoint after epoch {epoch}: {error}", flush=True)
+        for _, path in folder.checkpoints()[:1]:
+            folder.quarantine(path)
+    return None
 
 
 def _predictions(outcome: Outcome, num_classes: int) -> bytes:
@@ -149,8 +184,8 @@ def _predictions(outcome: Outcome, num_classes: int) -> bytes:
     return buffer.getvalue()
 
 
-def classify(error: BaseException) -> Exit:
-    """The exit code for what ended a run."""
+def classify(error: BaseException, results: str) -> Exit:
+    """The exit code for what ended a run; `results` is the folder whose failures are the storage's, not the run's."""
     if isinstance(error, Interrupted):
         return Exit.INTERRUPTED
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
@@ -158,7 +193,8 @@ def classify(error: BaseException) -> Exit:
     if isinstance(error, RuntimeError) and "can't allocate memory" in str(error):  # torch's words on the CPU
         return Exit.OOM
     if isinstance(error, OSError) and error.errno in STORAGE_ERRORS:
-        return Exit.IO
+        ours = error.filename is None or Path(os.fsdecode(error.filename)).is_relative_to(results)
+        return Exit.IO if ours or error.errno in FULL else Exit.ERROR
     return Exit.ERROR
 
 

@@ -57,15 +57,20 @@ class RunTask(Task):
         )
 
     def labels(self, split: str = "train") -> Tensor:
-        return self._split(split).given
+        return self._split(split).given.clone()  # a method may write into it; the batches must not change
 
     def _split(self, name: str) -> Resident:
         if name not in self._splits:
+            if self._declares(name):
+                raise ValueError(f"the method needs the split {name!r}, but this run holds out no such samples")
             fact = {"val": "noisy_val=True", "trusted": "trusted=n"}.get(name)
             if fact is None:
                 raise ValueError(f"a task has the splits train, val and trusted; got {name!r}")
             raise UndeclaredNeed(f"split {name!r} was not declared: add needs = Needs({fact}) to the method's class")
         return self._splits[name]
+
+    def _declares(self, split: str) -> bool:
+        return bool({"val": self.needs.noisy_val, "trusted": self.needs.trusted}.get(split, False))
 
     def make_network(self, k: int) -> nn.Module:
         train = self._config.train

@@ -48,6 +48,7 @@ class Trainer:
         torch.manual_seed(derive(config.seed, "method", "setup"))
         method.setup(self.task)
         method.to(device)
+        self.given = {name: resident.given.clone() for name, resident in data.splits.items()}
         self.phases = method.phases()
         if sum(length for _, length in self.phases) != config.train.epochs or any(n < 1 for _, n in self.phases):
             raise ValueError(f"phases {self.phases} of {config.method.name} do not fill {config.train.epochs} epochs")
@@ -89,6 +90,8 @@ class Trainer:
                 first = batch[0] if isinstance(batch, tuple) else batch
                 result = part.step(batch, self._clock(clock.epoch, step, steps, self.phases))
                 self.forward_samples += len(first.y) * self.method.num_networks
+                if result is not None:
+                    result.check(self.method.num_networks, len(first.y), self.task.num_classes)
                 if result is not None and part.train:
                     traces.add(result, first.index)
 
@@ -166,6 +169,9 @@ class Trainer:
         if not hasattr(self, "test_predictions"):  # resumed after the last epoch: the commit alone was lost
             self.test_predictions = self._predict("test")
             self.forward_samples -= len(self.data.splits["test"]) * self.method.num_networks
+        for name, given in self.given.items():  # every method of a column must have met the same labels
+            if not torch.equal(given, self.data.splits[name].given):
+                raise RuntimeError(f"{self.config.method.name} has changed the observed labels of the {name} split")
         config, heads = self.config, sorted(self.test_predictions)
         payload = {
             "schema": 1,

@@ -160,3 +160,25 @@ def test_losses_of_k_networks_are_those_of_each_alone(rng):
 def test_an_unknown_source_is_refused_with_all_that_exist():
     with pytest.raises(ValueError, match=r"source must be one of cce, ls, cp, bootstrap_soft, proselflc; got 'mse'"):
         losses.source_loss("mse", e=0.5, sharpness=12.0, transit=0.5)
+
+
+def test_a_detached_target_at_temperature_1_is_a_down_weighted_cross_entropy():
+    z = torch.tensor([[0.3, -0.2, 0.9]], dtype=torch.float64, requires_grad=True)
+    y = torch.tensor([1])
+    losses.bootstrap_soft(z.log_softmax(-1), y, 0.25, detach=True).sum().backward()
+    p = z.detach().softmax(-1)
+    expected = 0.75 * (p - torch.tensor([[0.0, 1.0, 0.0]]))
+    assert z.grad is not None
+    assert torch.allclose(z.grad, expected, atol=1e-12)
+
+
+def test_a_target_temperature_sharpens_the_target_by_hand():
+    p = torch.tensor([[0.7, 0.2, 0.1]], dtype=torch.float64)
+    squares = [0.49 / 0.54, 0.04 / 0.54, 0.01 / 0.54]  # softmax of z / 0.5 is p squared, normalised
+    by_hand = -sum(t * math.log(v) for t, v in zip(squares, (0.7, 0.2, 0.1), strict=True))
+    assert float(losses.own_entropy(p.log(), temperature=0.5)) == pytest.approx(by_hand, abs=1e-12)
+
+
+def test_local_trust_by_the_largest_probability():
+    p = torch.tensor([[0.7, 0.2, 0.1]], dtype=torch.float64)
+    assert float(losses.self_trust(p.log(), 0.5, 12, 0.5, local="max_prob")) == pytest.approx(0.5 * 0.7)

@@ -104,6 +104,7 @@ def payload_of(
         "dataset_digest": made["dataset"]["digest"],
         "code": code,
         "method_code": method_code,
+        "device_kind": "cpu",
         "num_networks": networks,
         "heads": list(heads),
         "headline": list(headline or heads),
