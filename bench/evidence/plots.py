@@ -125,8 +125,8 @@ def memorisation(
     return _stack(
         grouping,
         [
-            ("memorised: wrong labels\npredicted as given, %", [_lines(grouping, wrong("wrong_fit"))]),
-            ("recovered: wrong labels\npredicted as true class, %", [_lines(grouping, wrong("wrong_recovered"))]),
+            ("memorised: wrong labels\npredicted as given, %", _lines(grouping, wrong("wrong_fit"))),
+            ("recovered: wrong labels\npredicted as true class, %", _lines(grouping, wrong("wrong_recovered"))),
         ],
     )
 
@@ -145,14 +145,11 @@ def selection(
     return _stack(
         grouping,
         [
-            ("samples selected, %", [_lines(grouping, lambda p: _ratio(p, "selection", "selected", "seen"))]),
-            (
-                "selected samples with\na correct label, %",
-                [right],
-            ),
-            ("threshold", [_lines(grouping, _threshold, scale=1.0)]),
-            ("predictions right\namong the selected, %", [taken]),
-            ("predictions right\namong the others, %", [refused]),
+            ("samples selected, %", _lines(grouping, lambda p: _ratio(p, "selection", "selected", "seen"))),
+            ("selected samples with\na correct label, %", right),
+            ("threshold", _lines(grouping, _threshold, scale=1.0)),
+            ("predictions right\namong the selected, %", taken),
+            ("predictions right\namong the others, %", refused),
         ],
     )
 
@@ -232,29 +229,27 @@ def _threshold(payload: Payload) -> Curve | None:
     return None if all(value is None for value in curve) else curve
 
 
-def _stack(grouping: Grouping, rows: list[tuple[str, list[Lines]]]) -> Figure:
-    """Draw one row of panels per measure and one column per noise; a row's second set of lines is dashed."""
-    rows = [(title, layers) for title, layers in rows if any(layers)]
-    shown = [c for c in grouping.columns if any(key[1] == c for _, layers in rows for lines in layers for key in lines)]
+def _stack(grouping: Grouping, rows: list[tuple[str, Lines]]) -> Figure:
+    """Draw one row of panels per measure and one column per noise."""
+    rows = [(title, lines) for title, lines in rows if lines]
+    shown = [c for c in grouping.columns if any(key[1] == c for _, lines in rows for key in lines)]
     with _figure(grouping, len(shown) or 1, len(rows) or 1) as figure:
         axes = figure.subplots(len(rows) or 1, len(shown) or 1, sharex="col", sharey="row", squeeze=False)
         if not rows:
             axes[0, 0].set_axis_off()
             axes[0, 0].text(0.5, 0.5, "no run recorded this", ha="center", transform=axes[0, 0].transAxes)
-        for panels, (title, layers) in zip(axes, rows, strict=False):
+        for panels, (title, lines) in zip(axes, rows, strict=False):
             panels[0].set_ylabel(title)
             for panel, column in zip(panels, shown, strict=True):
-                for dashed, lines in enumerate(layers):
-                    dash = None if len(layers) == 1 else ("--" if dashed else "-")
-                    _draw(panel, grouping, column, lines, dash)
+                _draw(panel, grouping, column, lines)
         for column, title_panel, last_panel in zip(shown, axes[0], axes[-1], strict=False):
             title_panel.set_title(grouping.column_label(column))
             last_panel.set_xlabel("epoch")
-        _legend(figure, grouping, {key: line for _, layers in rows[::-1] for key, line in layers[0].items()})
+        _legend(figure, grouping, {key: line for _, lines in rows[::-1] for key, line in lines.items()})
     return figure
 
 
-def _draw(panel: Axes, grouping: Grouping, column: Column, lines: Lines, dash: Any = None) -> None:
+def _draw(panel: Axes, grouping: Grouping, column: Column, lines: Lines) -> None:
     for position, row in enumerate(grouping.groups):
         line = lines.get((row.label, column))
         if line is None:
@@ -267,7 +262,7 @@ def _draw(panel: Axes, grouping: Grouping, column: Column, lines: Lines, dash: A
             epochs,
             line.mean,
             color=style.colour,
-            linestyle=dash or style.dash,
+            linestyle=style.dash,
             marker=style.marker,
             markevery=(offset, every),
             markeredgewidth=0,

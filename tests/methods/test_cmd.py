@@ -328,6 +328,13 @@ def test_views_decides_whether_the_networks_see_their_own_augmented_copies(views
 def test_the_plotted_numbers_are_what_they_say(logits, step):
     found = step(create("cmd_s", eta=0.6, weight=2.0), logits)
     own = step(create("cmd_zero", eta=0.6), logits).losses
-    torch.testing.assert_close(found.scalars["source_loss"], own.mean())
-    torch.testing.assert_close(found.scalars["taught"], ((found.losses - own) / 2).mean())
+    for k in range(2):
+        torch.testing.assert_close(found.scalars[f"source_loss_{k + 1}"], own[k])
+        torch.testing.assert_close(found.scalars[f"taught_{k + 1}"], (found.losses[k] - own[k]) / 2)
+        uncertainty = -(logits[k].softmax(-1) * logits[k].log_softmax(-1)).sum(-1)
+        sent = found.selected[k]
+        assert sent.any()
+        assert not sent.all()
+        torch.testing.assert_close(found.scalars[f"entropy_sent_{k + 1}"], uncertainty[sent].mean())
+        torch.testing.assert_close(found.scalars[f"entropy_held_{k + 1}"], uncertainty[~sent].mean())
     assert found.scalars["threshold"] == 0.6

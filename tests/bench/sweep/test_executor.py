@@ -367,6 +367,24 @@ def test_f7_a_second_ctrl_c_kills_the_runs_at_once_and_ends_with_130(drive, odd,
     assert children_of(tmp_path / "results") == []
 
 
+def test_f38_a_run_that_another_launcher_holds_is_waited_for_and_no_failure(plan, launch, tmp_path):
+    (run,) = plan()
+    folder = Store(tmp_path / "results").run(run.run_id)
+    hold = (
+        "import sys, time; from pathlib import Path; from bench.sweep.store import RunFolder\n"
+        "with RunFolder(Path(sys.argv[1])).lock():\n"
+        "    print('held', flush=True); time.sleep(3)"
+    )
+    holder = subprocess.Popen(
+        [sys.executable, "-c", hold, str(folder.path)], env={"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE
+    )
+    assert holder.stdout.readline() == b"held\n"
+    (outcome,) = launch([run])
+    holder.communicate()
+    assert (outcome.state, outcome.failure) == (State.DONE, "")
+    assert [ended["class"] for _, ended in folder.attempts()] == ["done"]
+
+
 def test_f38_two_launchers_of_one_suite_train_each_run_once_and_both_exit_0(drive, command, odd, tmp_path, capsys):
     argv = words(odd, "odd.Odd.order=slow", "--seeds", "0-3", "--per-device", "1")
     other = drive(argv)
