@@ -226,7 +226,7 @@ def _once(sweep: Sweep, run: Planned, slot: Slot, folder: RunFolder, failures: C
     device = "cpu" if slot.gpu is None else "cuda:0"
     data_dir = str(sweep.data_dir) if sweep.data_dir else None
     rerun, notes = run.run_id in sweep.rerun, _notes(sweep, slot)
-    job = Job(run.config.to_dict(), run.spec, str(sweep.store.root), data_dir, device, final, rerun, notes)
+    job = Job(run.config.to_dict(), run.spec, str(sweep.store.root), data_dir, device, final, notes, rerun)
     folder.path.mkdir(parents=True, exist_ok=True)
     child = sweep.spawn(job, folder, slot, run.config.train.threads)
     with sweep.lock:

@@ -37,8 +37,8 @@ class Job:
     data_dir: str | None
     device: str  # "cpu" or "cuda:0" within what CUDA_VISIBLE_DEVICES shows
     final: dict[str, bool] = field(default_factory=dict)  # failure class -> is this its last allowed attempt
-    rerun: bool = False  # train again what other code has finished
     notes: dict[str, Any] = field(default_factory=dict)  # for the provenance: launch id, commit, slot
+    rerun: bool = False  # train again what other code has finished
 
     def to_argv(self) -> list[str]:
         return [json.dumps(asdict(self))]

@@ -28,12 +28,12 @@ class Progress:
     network, and epochs of unfinished runs count.
     """
 
-    def __init__(self, store: Store, runs: Sequence[Planned], done_before: int, stream: TextIO = sys.stderr) -> None:
+    def __init__(self, store: Store, runs: Sequence[Planned], done_before: int, stream: TextIO | None = None) -> None:
         self.store, self.runs, self.before = store, runs, done_before
         self.running: dict[str, tuple[Planned, Slot]] = {}
         self.outcomes: list[Outcome] = []
         self.began = time.monotonic()
-        self.console = Console(file=stream)
+        self.console = Console(file=stream or sys.stderr)
         self.lock = threading.Lock()
         self.finished = threading.Event()
         self.first = {run.run_id: store.run(run.run_id).epochs_done() for run in runs}  # a resumed run starts there

@@ -65,3 +65,10 @@ def test_a_lost_network_takes_the_ensemble_with_it():
     method = create("dml")
     method.nets = [lambda x, k=k: torch.full((1, 2), (0.0, math.nan)[k]) for k in range(2)]
     assert torch.isnan(method.predict(torch.zeros(1, 1))["ensemble"]).all()
+
+
+def test_a_step_of_another_shape_is_named():
+    with pytest.raises(ValueError, match=r"Step.losses must have the shape \(2,\), got \(\)"):
+        Step(torch.tensor(1.0)).check(2, 4, 3)
+    with pytest.raises(ValueError, match=r"Step.selected must have the shape \(1, 4\), got \(4,\)"):
+        Step(torch.zeros(1), selected=torch.zeros(4, dtype=torch.bool)).check(1, 4, 3)

@@ -108,6 +108,9 @@ class Hearer:
     def started(self, run: Planned, slot: Slot) -> None:
         self.heard.append(("started", run.run_id))
 
+    def requeued(self, run: Planned) -> None:
+        self.heard.append(("requeued", run.run_id))
+
     def ended(self, run: Planned, outcome: Outcome) -> None:
         self.heard.append(("ended", run.run_id))
 

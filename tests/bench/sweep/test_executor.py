@@ -275,7 +275,8 @@ def test_f45_results_of_an_edited_method_are_kept_and_said_or_trained_again_when
     fingerprint._shape.cache_clear()
     capsys.readouterr()
     assert command(*argv) == 0
-    assert "1 finished runs were made by other code and are kept (--stale rerun" in capsys.readouterr().err
+    said = " ".join(capsys.readouterr().out.split())
+    assert "1 runs were made by other code than today's: odd.Odd (run --stale rerun trains them again)" in said
     assert results_of(tmp_path / "results") == {run_id: first}
     assert command(*argv, "--stale", "rerun") == 0
     old, new = json.loads(first[2])["payload"], Store(tmp_path / "results").run(run_id).result().payload
@@ -285,7 +286,7 @@ def test_f45_results_of_an_edited_method_are_kept_and_said_or_trained_again_when
     assert kept.read_bytes() == first[2]
     capsys.readouterr()
     assert command(*argv) == 0
-    assert "other code" not in capsys.readouterr().err
+    assert "other code" not in capsys.readouterr().out
 
 
 def test_f29_an_edited_result_is_refused_by_table_and_trained_again_by_run(command, odd, tmp_path, capsys):

@@ -627,3 +627,13 @@ def test_f36_the_state_of_a_thousand_long_runs_takes_less_than_half_a_second(tmp
     states = {run.state(quick=True) for _ in range(1000)}
     assert states == {State.DONE}
     assert time.process_time() - before < 0.5
+
+
+def test_a_supervisor_ends_only_the_attempts_of_its_own_launch(tmp_path):
+    run = Store(tmp_path).run("r" + "0" * 20)
+    run.path.mkdir(parents=True)
+    run.start_attempt({"launch": "ours"})
+    run.start_attempt({"launch": "theirs"})  # alive, as far as we know
+    run.close_attempts({"class": "killed", "final": True}, "ours")
+    ends = {start["launch"]: end for start, end in run.attempts()}
+    assert ends == {"ours": {"class": "killed", "final": True}, "theirs": None}

@@ -13,6 +13,7 @@ import torch
 
 from bench.data.datasets import load
 from bench.files import canonical
+from bench.sweep import store, worker
 from bench.sweep.devices import Slot
 from bench.sweep.executor import Sweep
 from bench.sweep.job import Exit, Job
@@ -214,10 +215,24 @@ def test_the_code_of_a_result_is_that_of_its_start_even_if_the_method_is_edited_
         (FileNotFoundError(errno.ENOENT, "gone"), Exit.ERROR),
         (SystemExit(0), Exit.ERROR),
         (KeyboardInterrupt(), Exit.ERROR),
+        (PermissionError(errno.EACCES, "denied", "/elsewhere/file"), Exit.ERROR),  # the method's own affair
+        (PermissionError(errno.EACCES, "denied", "/results/runs/r1/result.json"), Exit.IO),
     ],
 )
 def test_what_ended_a_run_gives_its_exit_code(error, code):
-    assert classify(error) is code
+    assert classify(error, "/results") is code
+
+
+def test_a_disk_that_takes_no_record_at_all_still_gives_its_class(plan, tmp_path, monkeypatch):
+    (run,) = plan()
+    job = Job(run.config.to_dict(), run.spec, str(tmp_path / "results"), None, "cpu")
+
+    def full(*_: object, **__: object) -> bool:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(store, "publish", full)
+    monkeypatch.setattr(worker.signal, "signal", lambda *_: None)
+    assert worker.main(job.to_argv()) == Exit.IO
 
 
 def test_an_attempt_records_where_and_by_what_it_was_made(plan, start):

@@ -106,3 +106,17 @@ def test_a_declared_fact_that_nobody_knows_is_an_error_of_its_own(world):
     del trainer.task._facts["noise_rate"]
     with pytest.raises(ValueError, match="the method needs noise_rate, which is unknown for this data and noise"):
         trainer.epoch()
+
+
+def test_a_method_that_writes_into_its_labels_changes_no_batch(world):
+    trainer = world.trainer("ce")
+    before = trainer.data.splits["train"].given.clone()
+    trainer.task.labels()[:] = 0
+    assert torch.equal(trainer.data.splits["train"].given, before)
+
+
+def test_a_run_whose_labels_were_changed_in_a_batch_has_no_result(world):
+    trainer = world.trainer("ce")
+    trainer.data.splits["train"].given[0] += 1  # what no method can reach by the interface
+    with pytest.raises(RuntimeError, match="has changed the observed labels of the train split"):
+        trainer.run(lambda state: None, lambda: False)
