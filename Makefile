@@ -1,5 +1,5 @@
 # One definition of green: .ci/run and people call the same targets.
-.PHONY: check format test slow
+.PHONY: check format test
 
 check:
 	ruff format --check .
@@ -12,6 +12,3 @@ format:
 
 test:
 	pytest
-
-slow:
-	pytest -m slow

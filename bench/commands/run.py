@@ -12,7 +12,7 @@ from bench.commands import derived, dry_run, preflight, table
 from bench.commands.select import baseline_of, planned
 from bench.fingerprint import ROOT
 from bench.sweep import devices
-from bench.sweep.grid import Planned, Suite
+from bench.sweep.grid import Planned
 from bench.sweep.job import Exit
 from bench.sweep.store import State, Store
 
@@ -27,8 +27,9 @@ def main(args: argparse.Namespace) -> int:
     baseline_of(args, suite, runs)
     store = Store(args.results)
     slots = devices.slots(args.devices, args.per_device, max(run.config.train.threads for run in runs))
-    states = {run.run_id: store.run(run.run_id).state() for run in runs}
-    stale = derived.gather(store, suite, runs).stale
+    states = {run.run_id: store.run(run.run_id).state(quick=True) for run in runs}
+    found = derived.gather(store, suite, runs)
+    stale = found.stale
     todo = [
         run for run in runs if _is_open(states[run.run_id], args) or (args.stale == "rerun" and run.run_id in stale)
     ]
@@ -45,7 +46,8 @@ def main(args: argparse.Namespace) -> int:
         if sweep.reason == "signal" and any(outcome.state not in FINISHED for outcome in outcomes):
             _note(f"{sweep.halted}; the same command goes on where it stopped")
             return 128 + sweep.signal_number if sweep.signals > 1 else Exit.INTERRUPTED
-    return _report(store, suite, runs, outcomes, sweep, args)
+        found = derived.gather(store, suite, runs)
+    return _report(store, found, outcomes, sweep, args)
 
 
 def _is_open(state: State, args: argparse.Namespace) -> bool:
@@ -83,31 +85,29 @@ def _commit() -> dict[str, Any]:
 
 def _report(
     store: Store,
-    suite: Suite,
-    runs: list[Planned],
+    found: derived.Evidence,
     outcomes: Sequence[Outcome],
     sweep: Sweep | None,
     args: argparse.Namespace,
 ) -> int:
-    found = derived.gather(store, suite, runs)
     # what could not be written into a run's folder, its supervisor still knows
     found.failed |= {o.run_id: o.message for o in outcomes if o.state is State.FAILED and o.run_id not in found.failed}
     if found.payloads:
         text, paths = table.rendered(store, found, args)
         print(text)
-        paths += derived.write_plots(found, store.tables / suite.name)
+        paths += derived.write_plots(found, store.tables / found.suite.name)
         print("written:\n" + "\n".join(f"  {path}" for path in paths))
-    for run in runs:
+    for run in found.runs:
         if run.run_id in found.failed:
             _explain(store, run, found.failed[run.run_id])
-    return _exit_code(found, len(runs), sweep)
+    return _exit_code(found, sweep)
 
 
-def _exit_code(found: derived.Evidence, planned_runs: int, sweep: Sweep | None) -> int:
+def _exit_code(found: derived.Evidence, sweep: Sweep | None) -> int:
     if found.alarms():
         print("\n".join(found.alarms()), file=sys.stderr)
         return table.INTEGRITY
-    if len(found.payloads) == planned_runs:
+    if len(found.payloads) == len(found.runs):
         return 0
     if sweep is not None and sweep.reason == "storage":
         _note(f"{sweep.halted}; the same command goes on where it stopped")
