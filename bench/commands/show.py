@@ -2,8 +2,11 @@
 
 import argparse
 import json
+import textwrap
 from typing import Any
 
+import noise
+from bench.files import parse, read_regular
 from bench.sweep.store import Corrupt, RunFolder, Store
 
 
@@ -32,6 +35,7 @@ def main(args: argparse.Namespace) -> int:
         print(_settings(config))
     if result:
         print(_history(result.payload))
+        print(_card(store, result.payload["noise_id"]))
         print(f"code {result.payload['code']}, trained in {result.provenance.get('seconds', 0):.1f} s")
     print(_attempts(folder))
     return 0
@@ -60,11 +64,21 @@ def _history(payload: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _card(store: Store, noise_id: str) -> str:
+    try:
+        card = parse(read_regular(store.noise / f"{noise_id}.json"))
+    except (FileNotFoundError, ValueError) as error:  # the record stands without it
+        return f"  the noise card is not readable: {error}"
+    return textwrap.indent(noise.card_text(card), "  ") if isinstance(card, dict) else "  the noise card is damaged"
+
+
 def _attempts(folder: RunFolder) -> str:
     lines = []
     for start, end in folder.attempts():
         how = "unended" if end is None else f"{end.get('class')} {end.get('message', '')}".strip()
-        where = f"{start.get('host')} ({start.get('slot')}, {start.get('device')}, torch {start.get('torch')})"
+        known = [start[name] for name in ("slot", "device") if start.get(name)]
+        known += [f"torch {start['torch']}"] if start.get("torch") else []
+        where = f"{start.get('host')} ({', '.join(known)})"
         lines.append(f"  attempt {start.get('number')} on {where}: {how}")
         if end and end.get("traceback"):
             lines.append(str(end["traceback"]).rstrip())
