@@ -68,12 +68,23 @@ class Odd(LossMethod):
             raise RuntimeError("the method gave up")
         elif self.order == "full disk":
             raise OSError(28, "No space left on device")
-        elif self.order == "wait":  # for a signal, which the trainer looks for between two batches
-            deadline = time.monotonic() + 30
-            while not (HERE / "go on").exists() and time.monotonic() < deadline:
-                time.sleep(0.01)
+        elif self.order == "wait":
+            self.wait()
         elif self.order == "sleep":
             time.sleep(60)
+
+    def wait(self):
+        """Go on when a signal has come, which the trainer looks for between two batches, or when told by a file."""
+        caught = []
+
+        def passing_on(handler):
+            return lambda number, frame: (handler(number, frame), caught.append(number))
+
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+            signal.signal(number, passing_on(signal.getsignal(number)))
+        deadline = time.monotonic() + 30
+        while not caught and not (HERE / "go on").exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
 '''
 
 

@@ -16,7 +16,7 @@ from bench.commands import derived, preflight
 from bench.files import canonical
 from bench.sweep.executor import BREAKER
 from bench.sweep.job import Exit
-from bench.sweep.store import State, Store
+from bench.sweep.store import Conflict, State, Store
 
 ROOT = Path(cli.__file__).resolve().parents[1]
 
@@ -218,6 +218,7 @@ def test_a_run_folder_that_cannot_be_used_costs_that_run_alone(plan, launch, tmp
     outcomes = launch(runs)
     assert [outcome.state for outcome in outcomes] == [State.FAILED, State.DONE]
     assert "Is a directory" in outcomes[0].message
+    assert Store(tmp_path / "results").run(runs[0].run_id).state() is State.FAILED
 
 
 def test_f22_a_full_disk_stops_the_sweep_with_75_and_keeps_what_is_there(command, odd, tmp_path, capsys):
@@ -311,6 +312,24 @@ def test_f29_an_edited_result_is_refused_by_table_and_trained_again_by_run(comma
     assert command("table", *selection) == 0
 
 
+def test_f14_a_run_that_came_out_in_two_ways_is_an_alarm_for_run_and_table(command, odd, tmp_path, capsys):
+    argv = words(odd, "--seeds", "0")
+    assert command(*argv) == 0
+    store = Store(tmp_path / "results")
+    (folder,) = [store.run(run_id) for run_id in store.run_ids()]
+    result = folder.result()
+    with pytest.raises(Conflict):
+        folder.commit(result.payload | {"forward_samples": 1}, result.provenance)
+    (other,) = (folder.path / "conflicts").iterdir()
+    where = argv.index("--devices")
+    capsys.readouterr()
+    assert command("table", *argv[:where], *argv[where + 4 :]) == 3
+    assert str(other) in capsys.readouterr().err
+    assert command(*argv) == 3
+    assert str(other) in capsys.readouterr().err
+    assert folder.result() == result
+
+
 def test_f4_runs_end_with_their_killed_driver_and_the_same_command_finishes(drive, command, odd, tmp_path, capsys):
     argv = words(odd, "odd.Odd.order=sleep", "--seeds", "0-1")
     driver = drive(argv)
@@ -336,7 +355,6 @@ def test_f5_f7_the_first_signal_ends_the_sweep_in_order_with_75_and_the_same_com
     def interrupt() -> None:
         wait_for(tmp_path, "wait")
         os.kill(os.getpid(), number)
-        (tmp_path / "go on").touch()
 
     thread = threading.Thread(target=interrupt)
     thread.start()

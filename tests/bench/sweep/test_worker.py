@@ -80,7 +80,6 @@ def test_f6_a_signalled_run_ends_with_75_keeps_its_checkpoint_and_goes_on_to_the
     wait_for(tmp_path, "wait")
     assert folder.state() is State.RUNNING
     child.send_signal(number)
-    (tmp_path / "go on").touch()
     assert child.wait(10) == Exit.INTERRUPTED
     assert folder.state() is State.INTERRUPTED
     assert folder.epochs_done() == 2
