@@ -14,6 +14,8 @@ from bench.files import canonical, is_canonical, parse, sha256
 
 SCHEMA = 1
 
+# what a table needs beside the counts: by which data, labels, code and kind of device they came about
+_TOLD = ("noise_id", "dataset_digest", "code", "method_code", "device_kind", "num_networks", "headline", "needs")
 _FIELDS = {"payload", "payload_sha256", "provenance", "sha256"}
 _DIGEST_LENGTH = 64
 _BEFORE_SEAL = b',"sha256":"'
@@ -124,6 +126,9 @@ def check_payload(payload: Mapping[str, Any], run_id: str) -> None:
         raise ValueError(f"schema {payload['schema']!r} is unknown; this version reads {SCHEMA}")
     if not run_id == payload["run_id"] == run_id_of(payload["config"]):
         raise ValueError(f"belongs to run {payload['run_id']}, and its config to run {run_id_of(payload['config'])}")
+    lacking = [name for name in _TOLD if name not in payload]
+    if lacking:
+        raise ValueError(f"does not tell its {', '.join(lacking)}")
     _check_length(payload)
     limits = _limits(payload["totals"])
     heads = set(payload["heads"])

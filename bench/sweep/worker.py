@@ -145,7 +145,7 @@ def _train(
 
     outcome = trainer.run(save, stop.is_set)
     digest = folder.save_predictions(_predictions(outcome, data.info.num_classes))
-    payload = outcome.payload | {"predictions_sha256": digest, "device_kind": device.type, **code_now}
+    payload = outcome.payload | {"predictions_sha256": digest, **code_now}
     seconds = time.monotonic() - started
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     gpu = torch.cuda.max_memory_allocated() / 2**20 if device.type == "cuda" else None

@@ -179,6 +179,7 @@ class Trainer:
             "config": config.to_dict(),
             "noise_id": self.data.noise_id,
             "dataset_digest": config.dataset.digest,
+            "device_kind": self.device.type,
             "num_networks": self.method.num_networks,
             "heads": heads,
             "headline": self.method.headline(),

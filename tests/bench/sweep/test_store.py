@@ -44,7 +44,15 @@ def payload_of(config=CONFIG, epochs=2, **changes):
         "schema": 1,
         "run_id": run_id_of(config),
         "config": copy.deepcopy(config),
+        "noise_id": "n" + "0" * 16,
+        "dataset_digest": "d" * 64,
+        "code": "c" * 16,
+        "method_code": "m" * 16,
+        "device_kind": "cpu",
+        "num_networks": 1,
+        "needs": [],
         "heads": ["net1"],
+        "headline": ["net1"],
         "diverged": False,
         "totals": totals,
         "history": history,
@@ -270,6 +278,14 @@ def test_an_impossible_result_is_neither_committed_nor_believed(run, path, value
     with pytest.raises(Corrupt, match=reason):
         run.result()
     assert run.state() is State.CORRUPT
+
+
+@pytest.mark.parametrize("name", ["noise_id", "code", "method_code", "device_kind"])
+def test_a_result_that_hides_how_it_came_about_is_not_believed(run, name):
+    payload = payload_of()
+    del payload[name]
+    with pytest.raises(ValueError, match=f"does not tell its {name}"):
+        run.commit(payload, {})
 
 
 def test_counts_that_need_unknown_clean_labels_may_be_null(run):
