@@ -99,7 +99,7 @@ def _selection(verb: argparse.ArgumentParser) -> None:
         nargs="+",
         metavar="KEY=VALUE",
         default=[],
-        help="epochs=5, optimizer.lr=0.01, cmd_p.eta=0.3: METHOD.FIELD is a hyper-parameter",
+        help="such as epochs=5 or optimizer.lr=0.01; METHOD.FIELD=VALUE for a hyper-parameter",
     )
     what.add_argument(
         "--allow-plugin", action="store_true", help="let a suite file name methods by path: their code will be run"

@@ -17,7 +17,7 @@ def knowledge_threshold(progress: float, eta: float, b: float, direction: str = 
     """Threshold on a sender's normalised entropy, in [0, 1]: clip(norm * eta * sigmoid(s * b * (progress - 1/2))).
 
     `b` = 0 makes it constant: exactly eta for norm = 2. With b > 0 it crosses eta at mid-training and falls
-    ("tighten", s = -1) or rises ("relax", s = +1).  Our reading of arXiv:2106.01489; see methods/cmd.py.
+    ("tighten", s = -1) or rises ("relax", s = +1).  Our reading of arXiv:2106.01489.
     """
     sign = {"tighten": -1.0, "relax": 1.0}[direction]
     return min(max(norm * eta * sigmoid(sign * b * (progress - 0.5)), 0.0), 1.0)

@@ -170,3 +170,44 @@ def test_the_official_cifar10_trains(network, tmp_path):
     assert len({record["noise_id"] for record in found}) == 1
     assert all(record["totals"]["test"] == 64 and not record["diverged"] for record in found)
     assert done.stdout.count("(1)") == 2
+
+
+def test_another_rule_says_which_files_it_wrote(made):
+    folder, _ = made
+    again = bench("run", "tiny.toml", "--rule", "last10", cwd=folder)
+    written = again.stdout.partition("written:")[2].split()
+    tables = [name for name in written if name.endswith((".csv", ".md", ".tex"))]
+    assert [Path(name).name for name in tables] == [f"accuracy-last10-headline.{kind}" for kind in ("csv", "md", "tex")]
+    assert all((folder / name).is_file() for name in tables)
+
+
+def test_a_head_that_no_run_has_is_refused_with_those_there_are(made):
+    folder, _ = made
+    done = bench("table", "tiny.toml", "--head", "nonsense", cwd=folder)
+    assert done.returncode == 2
+    assert "head must be one of ensemble, headline, net1, net2; got 'nonsense'" in done.stderr
+    assert not list(folder.glob("results/tables/*/*nonsense*"))
+
+
+def test_two_noises_of_the_same_labels_are_told_apart(tmp_path):
+    words = ["--dataset", "digits", "--noise", "symmetric:0", "pairflip:0", "--methods", "ce", "--seeds", "0"]
+    small = ["--epochs", "1", "--train-limit", "32", "--test-limit", "32"]
+    done = bench("run", *words, *small, cwd=tmp_path)
+    cards = done.stdout.partition("wrong labels of each column")[2]
+    assert "symmetric 0%: asked" in cards
+    assert "pairflip 0%: asked" in cards
+
+
+def test_a_method_that_gives_a_loss_of_another_shape_is_told_what_is_due(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from dataclasses import dataclass\n"
+        "from methods import LossMethod, Step\n"
+        "@dataclass(eq=False)\n"
+        "class Scalar(LossMethod):\n"
+        "    def losses(self, logits, batch, clock):\n"
+        "        return Step(logits.mean())\n"
+    )
+    words = ["--dataset", "digits", "--noise", "symmetric:0.5", "--methods", "mine.py:Scalar", "--seeds", "0"]
+    done = bench("run", *words, "--epochs", "1", "--train-limit", "32", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "Step.losses must have the shape (1,), got ()" in done.stderr

@@ -415,3 +415,30 @@ def test_f38_two_launchers_of_one_suite_train_each_run_once_and_both_exit_0(driv
     assert len(epochs_of(tmp_path)) == 4 * 3
     store = Store(tmp_path / "results")
     assert [classes_of(store, run_id) for run_id in store.run_ids()] == [["done"]] * 4
+
+
+def test_a_held_run_is_left_for_later_and_keeps_no_slot_from_the_others(plan, launch, tmp_path):
+    held, *others = plan("ce", seeds=(0, 1, 2))
+    folder = Store(tmp_path / "results").run(held.run_id)
+    order = []
+    with folder.lock():
+        thread = threading.Thread(target=lambda: order.extend(launch([held, *others])))
+        thread.start()
+        deadline = time.monotonic() + 30
+        while any(Store(tmp_path / "results").run(run.run_id).state() is not State.DONE for run in others):
+            assert time.monotonic() < deadline, "the others waited for the held run"
+            time.sleep(0.02)
+        assert folder.result() is None
+    thread.join(30)
+    assert [outcome.state for outcome in order] == [State.DONE] * 3
+
+
+def test_records_that_cannot_be_kept_cost_that_run_alone(plan, launch, tmp_path):
+    broken, good = plan("ce", seeds=(0, 1))
+    folder = Store(tmp_path / "results").run(broken.run_id)
+    folder.path.mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    (folder.path / "config.json").symlink_to(tmp_path / "elsewhere")
+    (folder.path / "attempts").write_text("a file where a folder is due")
+    outcomes = launch([broken, good])
+    assert [outcome.state for outcome in outcomes] == [State.FAILED, State.DONE]

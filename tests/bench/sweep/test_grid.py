@@ -338,3 +338,12 @@ def test_expanding_every_suite_imports_no_torch(tmp_path):
         [sys.executable, "-c", code], cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, capture_output=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_a_name_that_was_run_in_two_versions_says_so(tmp_path):
+    store = Store(tmp_path)
+    for seeds in ((0,), (1,)):
+        suite = Suite("mine", "digits", ("symmetric:0.5",), ("ce",), seeds)
+        store.save_suite(suite.name, suite.to_dict())
+    with pytest.raises(ValueError, match=r"suite 'mine' was run in 2 versions .* name its .toml file instead"):
+        load("mine", tmp_path)

@@ -263,3 +263,29 @@ def test_a_job_survives_the_way_through_a_command_line(plan):
     (run,) = plan()
     job = Job(run.config.to_dict(), run.spec, "a folder", None, "cpu", {"killed": True}, {"launch": "x"})
     assert Job.from_argv(job.to_argv()) == job
+
+
+def test_a_whole_file_that_holds_no_state_is_set_aside_for_the_older_one(plan, start):
+    (run,) = plan(order="wait", at=2)
+    child, folder = start(run)
+    wait_for(folder.path.parents[2], "wait")
+    child.send_signal(signal.SIGTERM)
+    assert child.wait(20) == Exit.INTERRUPTED
+    folder.save_checkpoint(3, b"intact by its digest, and no state at all")
+    child, folder = start(run)
+    assert child.wait(20) == Exit.OK
+    assert len(folder.result().payload["history"]) == 3
+    assert any(path.name.startswith("ckpt-000003") for path in (folder.path / "quarantine").iterdir())
+
+
+def test_a_checkpoint_of_another_kind_of_device_is_set_aside(plan, start):
+    (run,) = plan(order="wait", at=2)
+    child, folder = start(run)
+    wait_for(folder.path.parents[2], "wait")
+    child.send_signal(signal.SIGTERM)
+    assert child.wait(20) == Exit.INTERRUPTED
+    (started,) = [path for path in (folder.path / "attempts").iterdir() if not path.name.endswith(".end.json")]
+    started.write_bytes(started.read_bytes().replace(b'"device_kind":"cpu"', b'"device_kind":"cuda"'))
+    child, folder = start(run)
+    assert child.wait(20) == Exit.OK
+    assert folder.result().provenance["epochs_this_attempt"] == 3
