@@ -338,3 +338,25 @@ def test_the_plotted_numbers_are_what_they_say(logits, step):
         torch.testing.assert_close(found.scalars[f"entropy_sent_{k + 1}"], uncertainty[sent].mean())
         torch.testing.assert_close(found.scalars[f"entropy_held_{k + 1}"], uncertainty[~sent].mean())
     assert found.scalars["threshold"] == 0.6
+
+
+@pytest.mark.parametrize("source", ["proselflc", "cp", "bootstrap_soft"])
+@pytest.mark.parametrize("switch", [{"detach_target": True}, {"target_temperature": 0.5}])
+def test_the_switches_of_the_target_reach_the_source(source, switch, logits, y, step):
+    def gradient(**settings):
+        z = logits.clone().requires_grad_()
+        step(create("cmd_zero", source=source, **settings), z).losses.sum().backward()
+        return z.grad
+
+    names = {"detach_target": "detach", "target_temperature": "temperature"}
+    wanted = logits.clone().requires_grad_()
+    by_hand = source_loss(source, e=0.5, sharpness=12.0, transit=0.5, **{names[k]: v for k, v in switch.items()})
+    by_hand(wanted.log_softmax(-1), y, 0.5)[0].mean(-1).sum().backward()
+    torch.testing.assert_close(gradient(**switch), wanted.grad)
+    assert not torch.allclose(gradient(**switch), gradient())
+
+
+def test_local_trust_is_the_greatest_probability_when_asked(logits, y, step):
+    trusted = step(create("cmd_zero", local_trust="max_prob"), logits).scalars["trust_1"]
+    torch.testing.assert_close(trusted, 0.5 * logits[0].softmax(-1).amax(-1).mean())  # sigmoid(0) at mid-training
+    assert not torch.isclose(trusted, step(create("cmd_zero"), logits).scalars["trust_1"])

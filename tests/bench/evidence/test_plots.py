@@ -135,3 +135,19 @@ def test_matplotlibs_settings_are_left_alone(runs):
     before = dict(matplotlib.rcParams)
     plots.save(plots.accuracy_over_epochs(runs))
     assert dict(matplotlib.rcParams) == before
+
+
+def test_a_band_stays_within_what_a_share_can_be(make):
+    runs = [make(seed=0, test=(0,)), make(seed=1, test=(100,))]
+    band = plots.accuracy_over_epochs(runs).axes[0].collections[0].get_paths()[0].vertices
+    assert (band[:, 1].min(), band[:, 1].max()) == (0, 100)
+
+
+def test_a_share_of_too_few_samples_is_not_drawn(make):
+    run = with_selection(make())
+    for epoch in run["history"]:
+        for network in epoch["knowledge"]:
+            network.update(shut=4, shut_right=0)  # 8 over both networks
+    labels = [axes.get_ylabel() for axes in plots.selection([run]).axes]
+    assert "predictions right\namong the selected, %" in labels
+    assert "predictions right\namong the others, %" not in labels

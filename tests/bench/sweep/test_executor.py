@@ -438,7 +438,6 @@ def test_records_that_cannot_be_kept_cost_that_run_alone(plan, launch, tmp_path)
     folder = Store(tmp_path / "results").run(broken.run_id)
     folder.path.mkdir(parents=True)
     (tmp_path / "elsewhere").mkdir()
-    (folder.path / "config.json").symlink_to(tmp_path / "elsewhere")
-    (folder.path / "attempts").write_text("a file where a folder is due")
+    (folder.path / "attempts").symlink_to(tmp_path / "elsewhere")
     outcomes = launch([broken, good])
     assert [outcome.state for outcome in outcomes] == [State.FAILED, State.DONE]

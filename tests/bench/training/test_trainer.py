@@ -255,6 +255,27 @@ def test_a_dead_network_scores_nothing_though_the_argmax_of_nan_is_class_zero(wo
     assert (trainer.outcome.predictions == -1).all()
 
 
+@dataclass(eq=False)
+class LateDeath(LossMethod):
+    """Every loss is finite, and the last update of the first epoch breaks the network."""
+
+    def losses(self, logits, batch, clock):
+        return Step(cross_entropy(logits.log_softmax(-1), batch.y).mean(-1))
+
+    def update(self, batch, clock):
+        step = super().update(batch, clock)
+        if clock.step == clock.steps - 1:
+            with torch.no_grad():
+                next(self.parameters()).fill_(math.nan)
+        return step
+
+
+def test_a_network_that_the_last_step_broke_is_called_diverged(world):
+    trainer = world.finish(world.trainer(LateDeath(), epochs=3))
+    assert [record["diverged"] for record in trainer.outcome.payload["history"]] == [True]
+    assert trainer.history[0]["loss"][0] > 0
+
+
 def test_a_diverged_run_that_is_resumed_stays_as_it_ended(world):
     settings = {"epochs": 4}
     whole = world.finish(world.trainer(Toy(nan_epoch=1), **settings))
