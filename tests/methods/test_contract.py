@@ -221,7 +221,7 @@ def test_predict_is_repeatable_and_gives_the_same_heads_in_every_epoch(spec, wor
 
 def test_the_record_of_a_run_is_valid(spec, world):
     trainer = world.finish(world.trainer(spec))
-    check_payload(trainer.outcome.payload, trainer.config.run_id)
+    check_payload(trainer.outcome.payload | world.CODES, trainer.config.run_id)
     assert not trainer.outcome.payload["diverged"]
 
 
@@ -342,7 +342,7 @@ def test_numbers_stay_finite_at_the_edges(spec, world, edge):
     assert all(torch.isfinite(value.float()).all() for value in trainer.method.state_dict().values())
     for record in trainer.history:
         assert None not in [*record["loss"], *record["scalars"].values()]
-    check_payload(trainer.outcome.payload, trainer.config.run_id)
+    check_payload(trainer.outcome.payload | world.CODES, trainer.config.run_id)
 
 
 @pytest.mark.parametrize("size", [0.0, 1e-3, 1e4])

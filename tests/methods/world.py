@@ -18,6 +18,7 @@ from methods import registry
 from methods.base import Batch, Clock, Method, Pass
 
 CPU = torch.device("cpu")
+CODES = {"code": "c" * 16, "method_code": "m" * 16}  # what the process of a run adds to a trainer's payload
 
 
 def blobs(num_classes: int = 3, train: int = 60, test: int = 24) -> Dataset:

@@ -13,8 +13,6 @@ from bench.training.trainer import Interrupted
 from methods import LossMethod, Pass, Step
 from methods.losses import cross_entropy
 
-CODES = {"code": "c" * 16, "method_code": "m" * 16}  # what the process of a run adds
-
 
 @dataclass(eq=False)
 class Toy(LossMethod):
@@ -141,7 +139,7 @@ def test_scoring_moves_nothing(world):
 def test_counts_are_recounts_of_the_last_predictions(world):
     trainer = world.finish(world.trainer("cmd_p"))
     payload, last = trainer.outcome.payload, trainer.history[-1]
-    check_payload(payload | CODES, trainer.config.run_id)
+    check_payload(payload | world.CODES, trainer.config.run_id)
     given, clean = trainer.data.splits["train"].given, trainer.data.clean["train"]
     assert payload["heads"] == ["ensemble", "net1", "net2"]
     assert payload["headline"] == ["net1", "net2"]
@@ -179,7 +177,7 @@ def test_forward_samples_are_all_that_went_through_a_network(world):
 
 def test_without_held_out_samples_their_counts_are_zero(world):
     trainer = world.finish(world.trainer("ce", epochs=1, dataset={"val": 0.0}))
-    check_payload(trainer.outcome.payload | CODES, trainer.config.run_id)
+    check_payload(trainer.outcome.payload | world.CODES, trainer.config.run_id)
     assert trainer.outcome.payload["totals"]["val"] == 0
     assert trainer.history[0]["heads"]["net1"]["val_noisy"] == 0
 
@@ -187,7 +185,7 @@ def test_without_held_out_samples_their_counts_are_zero(world):
 def test_a_trace_of_some_samples_is_measured_on_those(world):
     trainer = world.finish(world.trainer("cmd_p", epochs=2, trace_samples=20))
     data, last = trainer.data, trainer.history[-1]
-    check_payload(trainer.outcome.payload | CODES, trainer.config.run_id)
+    check_payload(trainer.outcome.payload | world.CODES, trainer.config.run_id)
     where = data.trace_index
     assert len(set(where.tolist())) == 20
     given, clean = data.splits["train"].given[where], data.clean["train"][where]
@@ -230,7 +228,7 @@ def test_the_trace_is_the_same_for_every_method_and_seed(world):
 
 def test_a_run_without_a_trace_has_counts_of_zero(world):
     trainer = world.finish(world.trainer("cmd_p", epochs=1, trace_samples=0))
-    check_payload(trainer.outcome.payload | CODES, trainer.config.run_id)
+    check_payload(trainer.outcome.payload | world.CODES, trainer.config.run_id)
     assert trainer.history[0]["heads"]["net1"]["right_fit"] == 0
     assert trainer.history[0]["knowledge"] == []
 
@@ -245,7 +243,7 @@ def test_a_loss_that_is_no_number_ends_the_run_and_keeps_its_history(world):
     assert [record["diverged"] for record in payload["history"]] == [False, True]
     assert payload["history"][1]["loss"] == [None]
     assert payload["history"][0]["loss"][0] > 0
-    check_payload(payload | CODES, trainer.config.run_id)
+    check_payload(payload | world.CODES, trainer.config.run_id)
 
 
 def test_a_dead_network_scores_nothing_though_the_argmax_of_nan_is_class_zero(world):
