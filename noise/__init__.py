@@ -7,22 +7,11 @@ Needs numpy; a family that needs more imports it when it draws. A family is adde
 import importlib
 import pkgutil
 
-from noise.base import (
-    Corruption,
-    Dialect,
-    Drawn,
-    Injector,
-    NoiseSpec,
-    Request,
-    available,
-    corrupt,
-    describe,
-    dialect_of,
-    noise_id,
-    register,
-)
+from noise.base import Corruption, Drawn, Request, corrupt, noise_id
 from noise.card import card, card_line, card_text
+from noise.families import Dialect, Injector, available, describe, dialect_of, family_of, register
 from noise.files import from_bytes, to_bytes
+from noise.spec import NoiseSpec
 
 for _module in pkgutil.iter_modules(__path__):  # each family registers itself on import
     importlib.import_module(f"{__name__}.{_module.name}")
@@ -41,6 +30,7 @@ __all__ = [
     "corrupt",
     "describe",
     "dialect_of",
+    "family_of",
     "from_bytes",
     "noise_id",
     "register",

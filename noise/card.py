@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from noise.base import Corruption, dialect_of
+from noise.base import Corruption
 from noise.draws import labels_sha256
+from noise.families import dialect_of
 
 Card = dict[str, Any]
 

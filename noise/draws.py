@@ -39,15 +39,26 @@ def wrong_samples(clean: Labels, flip: Floats, order: Floats, flips: str) -> NDA
     """Return the (N,) mask of samples to flip, where `flip` (C,) is the wrong share of each class.
 
     "iid" flips sample i if order[i] < flip[class]; "exact" flips floor(flip * N_c + 1/2) samples of class c, those
-    that come first in `order`, ties by index.
+    that come first in `order`, ties by index; "total" flips floor(1/2 + the sum of all samples' shares) samples, those
+    with the smallest order / share.
     """
     if flips == "iid":
         return order < flip[clean]
+    if flips == "total":
+        return _first_in_total(flip[clean], order)
     wrong = np.zeros(len(clean), dtype=bool)
     for c, share in enumerate(flip):
         members = np.flatnonzero(clean == c)
         count = int(np.floor(share * len(members) + 0.5))
         wrong[members[np.argsort(order[members], kind="stable")[:count]]] = True
+    return wrong
+
+
+def _first_in_total(share: Floats, order: Floats) -> NDArray[np.bool_]:
+    """Return the mask of as many samples as expected, which "iid" would flip first if all shares grew alike."""
+    wrong = np.zeros(len(share), dtype=bool)
+    key = np.divide(order, share, out=np.full(len(share), np.inf), where=share > 0)
+    wrong[np.argsort(key, kind="stable")[: int(np.floor(share.sum() + 0.5))]] = True
     return wrong
 
 

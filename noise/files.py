@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from noise.base import Corruption, NoiseSpec, checked_labels
+from noise.base import Corruption, checked_labels
 from noise.draws import labels_sha256
+from noise.spec import NoiseSpec
 
 # Array of the file -> its dtype; "card" is JSON in a 0-d string.
 LAYOUT = {

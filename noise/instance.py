@@ -20,8 +20,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from noise.base import Dialect, Drawn, Injector, Request, not_among, register
+from noise.base import Drawn, Request
 from noise.draws import Floats, choice_loop, first_above, native_generator, wrong_samples
+from noise.families import Dialect, Injector, not_among, register
+from noise.spec import NoiseSpec
 
 
 def expected_rate(rate: float, std: float, upper: float) -> float:
@@ -60,10 +62,11 @@ class Instance(Injector):
             if value not in allowed:
                 raise ValueError(not_among(f"unknown {name} {value!r} of the images", value, allowed))
 
-    def check_rate(self, rate: float) -> None:
+    def check(self, spec: NoiseSpec) -> None:
         """Raise ValueError unless the rate lies below the largest rate an image may have."""
-        if rate >= self.upper:
-            raise ValueError(f"noise rate must be below option 'upper' = {self.upper:g}, got {rate:g}")
+        super().check(spec)
+        if spec.rate is not None and spec.rate >= self.upper:
+            raise ValueError(f"noise rate must be below option 'upper' = {self.upper:g}, got {spec.rate:g}")
 
     def rows(self, images: NDArray[Any]) -> NDArray[Any]:
         """Return (N, D) pixels in the layout asked for; images that come flat stay as they are."""
@@ -95,8 +98,8 @@ class Instance(Injector):
         who, where, level = rng.random(len(clean)), rng.random(len(clean)), rng.random(len(clean))
         rows = self.rows(np.asarray(request.images))
         weights = rng.standard_normal((num_classes, rows.shape[1], num_classes))
-        rates = flip_rates(level, spec.rate, self.std, self.upper)
-        expected = expected_rate(spec.rate, self.std, self.upper)
+        rates = flip_rates(level, request.rate, self.std, self.upper)
+        expected = expected_rate(request.rate, self.std, self.upper)
         if spec.flips == "iid":
             wrong = who < rates
         else:
@@ -106,7 +109,7 @@ class Instance(Injector):
 
     def ptd(self, request: Request) -> Drawn:
         """Draw as the authors' code does: rates, then weights, then one uniform per sample."""
-        clean, num_classes, rate = request.clean, request.num_classes, request.spec.rate
+        clean, num_classes, rate = request.clean, request.num_classes, request.rate
         state = np.random.RandomState(request.seed)
         rates = flip_rates(state.random_sample(len(clean)), rate, self.std, self.upper)
         rows = self.rows(np.asarray(request.images))
@@ -123,6 +126,7 @@ class Instance(Injector):
             convention="exclusive",
             flips="exact per class",
             generator="PCG64",
+            ours=True,
         ),
         "ptd": Dialect(
             draw=ptd,

@@ -9,8 +9,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from noise.base import Dialect, Drawn, Injector, Request, register
+from noise.base import Drawn, Request
 from noise.draws import Floats, flip_by_class, multinomial_loop, native_generator
+from noise.families import Dialect, Injector, register
 
 
 def next_class(rate: float, num_classes: int) -> Floats:
@@ -22,15 +23,15 @@ def next_class(rate: float, num_classes: int) -> Floats:
 def _native(_: Injector, request: Request) -> Drawn:
     spec, num_classes = request.spec, request.num_classes
     rng = native_generator(request.seed, spec.family, spec.map, spec.options, request.clean)
-    matrix = next_class(spec.rate, num_classes)
-    given = flip_by_class(rng, request.clean, matrix, np.full(num_classes, spec.rate), spec.flips)
-    return Drawn(given, spec.rate, matrix)
+    matrix = next_class(request.rate, num_classes)
+    given = flip_by_class(rng, request.clean, matrix, np.full(num_classes, request.rate), spec.flips)
+    return Drawn(given, request.rate, matrix)
 
 
 def _co_teaching(_: Injector, request: Request) -> Drawn:
-    matrix = next_class(request.spec.rate, request.num_classes)
+    matrix = next_class(request.rate, request.num_classes)
     given = multinomial_loop(np.random.RandomState(request.seed), request.clean, matrix)
-    return Drawn(given, request.spec.rate, matrix)
+    return Drawn(given, request.rate, matrix)
 
 
 @register("pairflip")
@@ -46,6 +47,7 @@ class Pairflip(Injector):
             convention="exclusive",
             flips="exact per class",
             generator="PCG64",
+            ours=True,
         ),
         "co_teaching": Dialect(
             draw=_co_teaching,

@@ -13,8 +13,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from noise.base import Dialect, Drawn, Injector, Request, register
+from noise.base import Drawn, Request
 from noise.draws import Floats, flip_by_class, multinomial_loop, native_generator
+from noise.families import Dialect, Injector, register
 
 
 def exclusive(rate: float, num_classes: int) -> Floats:
@@ -32,19 +33,19 @@ def inclusive(rate: float, num_classes: int) -> Floats:
 def _native(_: Injector, request: Request) -> Drawn:
     spec, num_classes = request.spec, request.num_classes
     rng = native_generator(request.seed, spec.family, spec.map, spec.options, request.clean)
-    matrix = exclusive(spec.rate, num_classes)
-    given = flip_by_class(rng, request.clean, matrix, np.full(num_classes, spec.rate), spec.flips)
-    return Drawn(given, spec.rate, matrix)
+    matrix = exclusive(request.rate, num_classes)
+    given = flip_by_class(rng, request.clean, matrix, np.full(num_classes, request.rate), spec.flips)
+    return Drawn(given, request.rate, matrix)
 
 
 def _co_teaching(_: Injector, request: Request) -> Drawn:
-    matrix = exclusive(request.spec.rate, request.num_classes)
+    matrix = exclusive(request.rate, request.num_classes)
     given = multinomial_loop(np.random.RandomState(request.seed), request.clean, matrix)
-    return Drawn(given, request.spec.rate, matrix)
+    return Drawn(given, request.rate, matrix)
 
 
 def _dividemix(_: Injector, request: Request) -> Drawn:
-    rate, num_classes = request.spec.rate, request.num_classes
+    rate, num_classes = request.rate, request.num_classes
     generator, chosen = _shuffled_first(request)
     given = request.clean.copy()
     for i in np.flatnonzero(chosen):  # index order, not the order of the shuffle
@@ -53,7 +54,7 @@ def _dividemix(_: Injector, request: Request) -> Drawn:
 
 
 def _badlabels(_: Injector, request: Request) -> Drawn:
-    rate, num_classes = request.spec.rate, request.num_classes
+    rate, num_classes = request.rate, request.num_classes
     generator, chosen = _shuffled_first(request)
     given = request.clean.copy()
     for i in np.flatnonzero(chosen):
@@ -62,7 +63,7 @@ def _badlabels(_: Injector, request: Request) -> Drawn:
 
 
 def _elr(_: Injector, request: Request) -> Drawn:
-    rate, num_classes, total = request.spec.rate, request.num_classes, len(request.clean)
+    rate, num_classes, total = request.rate, request.num_classes, len(request.clean)
     state = np.random.RandomState(request.seed)
     order = state.permutation(total)
     chosen = order[: int(np.ceil(rate * total))]  # the code asks k < r N, which a hair above an integer makes one more
@@ -76,7 +77,7 @@ def _shuffled_first(request: Request) -> tuple[random.Random, np.ndarray]:
     order = list(range(len(request.clean)))
     generator.shuffle(order)
     chosen = np.zeros(len(order), dtype=bool)
-    chosen[order[: int(request.spec.rate * len(order))]] = True
+    chosen[order[: int(request.rate * len(order))]] = True
     return generator, chosen
 
 
@@ -93,6 +94,7 @@ class Symmetric(Injector):
             convention="exclusive",
             flips="exact per class",
             generator="PCG64",
+            ours=True,
         ),
         "co_teaching": Dialect(
             draw=_co_teaching,

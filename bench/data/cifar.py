@@ -3,9 +3,7 @@
 A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009, www.cs.toronto.edu/~kriz/cifar.html.
 """
 
-import io
 import os
-import pickle
 from collections.abc import Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,25 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.data.checksum import Checksum
-from bench.data.datasets import Archive, Arrays, DatasetInfo, Source
-
-_ALLOWED = {
-    ("numpy.core.multiarray", "_reconstruct"),
-    ("numpy._core.multiarray", "_reconstruct"),
-    ("numpy", "ndarray"),
-    ("numpy", "dtype"),
-    ("_codecs", "encode"),
-}
-
-
-class _ArrayUnpickler(pickle.Unpickler):
-    """An unpickler that can make NumPy arrays and plain containers, and nothing else."""
-
-    def find_class(self, module: str, name: str) -> object:
-        if (module, name) not in _ALLOWED:
-            raise ValueError(f"pickle asks for {module}.{name}, which no CIFAR file needs; nothing was run")
-        return super().find_class(module.replace("numpy.core", "numpy._core"), name)
-
+from bench.data.datasets import Archive, Arrays, DatasetInfo, in_memory
+from noise.pickles import unpickle
 
 @dataclass(frozen=True, slots=True)
 class Layout:
@@ -62,17 +43,11 @@ def read(layout: Layout, folder: Path) -> Arrays:
     return Arrays(train_images, train_labels, test_images, test_labels)
 
 
-def unpickle(data: bytes) -> object:
-    """Read a pickle of NumPy arrays, strings and containers; any other global raises a ValueError."""
-    # The files are pickles of Python 2; as bytes, their 30 MB strings need no decoding and encoding.
-    return _ArrayUnpickler(io.BytesIO(data), encoding="bytes").load()
-
-
 def _read_batch(layout: Layout, folder: Path, file: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     path = folder / file
     data = path.read_bytes()
     layout.checksums[file].check(data, path)
-    content = unpickle(data)
+    content = unpickle(data)  # of Python 2: as bytes, 30 MB strings need no decoding and encoding
     if not isinstance(content, dict) or b"data" not in content or layout.label_key not in content:
         raise ValueError(f"{path}: no CIFAR batch with 'data' and {layout.label_key.decode()!r}")
     rows, labels = np.asarray(content[b"data"]), np.asarray(content[layout.label_key])
@@ -168,9 +143,10 @@ CIFAR10_INFO = DatasetInfo(
     augment="crop_flip",
     source="A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009",
     files=tuple(CIFAR10.checksums),
+    asymmetric="cifar10",
 )
 SOURCES = {
-    "cifar10": Source(
+    "cifar10": in_memory(
         CIFAR10_INFO,
         partial(read, CIFAR10),
         Archive("cifar-10-python.tar.gz", "c58f30108f718f92721af3b95e74349a", "CIFAR10", CIFAR10.checksums),

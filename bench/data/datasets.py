@@ -1,4 +1,4 @@
-"""Data sets as read-only arrays whose content is pinned by a digest.
+"""Data sets whose content is pinned by a digest, whether they are arrays in memory or image files on disk.
 
 N images, A channels, H x W pixels, C classes. Each set lives in a module of its own, imported when it is named.
 """
@@ -8,39 +8,61 @@ import importlib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.data.checksum import Checksum
+from bench.data.report import Finding, Report
 from bench.names import unknown
 
 _MODULES = {"cifar10": "bench.data.cifar", "digits": "bench.data.digits"}
+_OWN = "bench.data.own"  # of a folder or an .npz file that is named by its path
 
 
 class MissingDataError(ValueError):
     """Files of a data set are not where they were looked for; the message says how to supply them."""
 
 
+class Images(Protocol):
+    """N images of (H, W, A) uint8: an array, or files that are decoded when rows are asked for."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(N, H, W, A)."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: NDArray[np.int64], /) -> NDArray[np.uint8]:
+        """Return the images of `rows` (n,) as (n, H, W, A)."""
+
+
 @dataclass(frozen=True, slots=True)
 class DatasetInfo:
-    """What is known of a data set without its files."""
+    """What is known of a data set without its pixels."""
 
     name: str
     num_classes: int
     train_size: int
     test_size: int
-    shape: tuple[int, int, int]  # (A, H, W)
+    shape: tuple[int, int, int]  # (A, H, W) that a network sees
     pixel_max: int  # white; a pixel divided by it lies in [0, 1]
     mean: tuple[float, ...]  # per channel, of pixel / pixel_max
     std: tuple[float, ...]
     class_names: tuple[str, ...]
-    digest: str  # of `digest_of`, so that a run is identified before the data are read
+    digest: str  # of labels and pixels or of checksums of the files, so that a run is identified before data are read
     augment: str  # the augmentation used unless a suite says otherwise
     source: str  # whom to cite
     files: tuple[str, ...] = ()  # relative to the data folder
+    asymmetric: str | None = None  # the map of asymmetric noise that is meant for these classes
+    true_labels: bool = True  # False: training labels are as they were collected, and nobody knows the true ones
+    val_size: int = 0  # official validation images with true labels, apart from training and test
+    margin: int = 0  # pixels by which stored images are higher and wider than `shape`; a crop takes a window of them
+    resident: bool = True  # False: images stay on disk and are read batch by batch
+    epoch_size: int | None = None  # an epoch draws so many anew, equally many of each given class; None: all
 
 
 class Arrays(NamedTuple):
@@ -62,42 +84,63 @@ class Archive:
     members: Mapping[str, Checksum]
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """How to get a data set: its facts, its reader (given the data folder) and its archive, if one can be fetched."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Dataset:
+    """A verified data set; images (N, H, W, A) uint8, labels (N,) int64, which are read-only."""
 
     info: DatasetInfo
-    read: Callable[[Path], Arrays]
+    train_images: Images
+    train_labels: NDArray[np.int64]
+    test_images: Images
+    test_labels: NDArray[np.int64]
+    val_images: Images | None = None
+    val_labels: NDArray[np.int64] | None = None
+
+    def __post_init__(self) -> None:
+        for array in (self.train_images, self.train_labels, self.test_images, self.test_labels, self.val_labels):
+            if isinstance(array, np.ndarray):
+                array.setflags(write=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """How to get a data set; every function is given the data folder.
+
+    `info` may read lists of files but no pixels where the digest is not known beforehand, `read` verifies what it
+    returns, and `examine` says what is there and what is missing. All but `examine` raise MissingDataError for absent
+    files and ValueError for files that are not what they should be.
+    """
+
+    info: Callable[[Path], DatasetInfo]
+    read: Callable[[Path], Dataset]
+    examine: Callable[[Path], Report]
     archive: Archive | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Dataset:
-    """A verified data set; the arrays (images (N, H, W, A) uint8, labels (N,) int64) are read-only."""
-
-    info: DatasetInfo
-    train_images: NDArray[np.uint8]
-    train_labels: NDArray[np.int64]
-    test_images: NDArray[np.uint8]
-    test_labels: NDArray[np.int64]
-
-
 def available() -> tuple[str, ...]:
-    """Return the names that `load` accepts, sorted."""
+    """Return the names of the known data sets, sorted."""
     return tuple(sorted(_MODULES))
+
+
+def is_own(name: str) -> bool:
+    """Tell whether `name` means somebody's own data: a path of a folder or of an .npz file, no known name."""
+    return name not in _MODULES and (name.endswith(".npz") or "/" in name)
 
 
 def source(name: str) -> Source:
     """Return how to get the data set `name`; an unknown name raises a ValueError with the nearest one."""
+    if is_own(name):
+        own: Callable[[str], Source] = importlib.import_module(_OWN).source
+        return own(name)
     if name not in _MODULES:
         raise unknown("dataset", name, _MODULES)
     sources: dict[str, Source] = importlib.import_module(_MODULES[name]).SOURCES
     return sources[name]
 
 
-def info(name: str) -> DatasetInfo:
-    """Return the facts of the data set `name`, without reading any data."""
-    return source(name).info
+def info(name: str, data_dir: Path | None = None) -> DatasetInfo:
+    """Return the facts of the data set `name`, without reading any pixels."""
+    return source(name).info(data_folder(data_dir))
 
 
 def data_folder(data_dir: Path | None = None) -> Path:
@@ -114,22 +157,51 @@ def load(name: str, data_dir: Path | None = None) -> Dataset:
 
     Raises MissingDataError where a file is absent, and ValueError where the content is not the pinned one.
     """
-    wanted = source(name)
-    folder = data_folder(data_dir)
-    missing = [file for file in wanted.info.files if not (folder / file).is_file()]
+    return source(name).read(data_folder(data_dir))
+
+
+def examine(name: str, data_dir: Path | None = None) -> Report:
+    """Say what is there of the data set `name`, what is missing, where to get it and what will be used."""
+    return source(name).examine(data_folder(data_dir))
+
+
+def in_memory(info: DatasetInfo, read: Callable[[Path], Arrays], archive: Archive | None = None) -> Source:
+    """Return the source of a set of arrays whose labels and pixels have a known digest."""
+    return Source(lambda _: info, partial(_read_pinned, info, read), partial(_examine_pinned, info, read), archive)
+
+
+def require(info: DatasetInfo, folder: Path) -> None:
+    """Raise MissingDataError unless all files of `info` lie in the data folder."""
+    missing = [file for file in info.files if not (folder / file).is_file()]
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise MissingDataError(
-            f"{name}: no {missing[0]}{more} in {folder}; "
+            f"{info.name}: no {missing[0]}{more} in {folder}; "
             "name the right folder by --data-dir or LNBENCH_DATA, or let --download fetch it"
         )
-    arrays = wanted.read(folder)
+
+
+def _read_pinned(info: DatasetInfo, read: Callable[[Path], Arrays], folder: Path) -> Dataset:
+    require(info, folder)
+    arrays = read(folder)
     found = digest_of(arrays)
-    if found != wanted.info.digest:
-        raise ValueError(f"{name}: digest of labels and pixels is {found}, expected {wanted.info.digest}")
-    for array in arrays:
-        array.setflags(write=False)
-    return Dataset(wanted.info, *arrays)
+    if found != info.digest:
+        raise ValueError(f"{info.name}: digest of labels and pixels is {found}, expected {info.digest}")
+    return Dataset(info, *arrays)
+
+
+def _examine_pinned(info: DatasetInfo, read: Callable[[Path], Arrays], folder: Path) -> Report:
+    findings = [
+        Finding("ok", f"{folder / file}") if (folder / file).is_file() else Finding("missing", f"{folder / file}")
+        for file in info.files
+    ]
+    if all(finding.state == "ok" for finding in findings):
+        try:
+            _read_pinned(info, read, folder)
+            findings.append(Finding("ok", f"labels and pixels are the official ones, digest {info.digest[:12]}"))
+        except ValueError as error:
+            findings.append(Finding("broken", str(error)))
+    return Report(info.name, tuple(findings), info.source, f"{info.train_size:,} for training, {info.test_size:,} test")
 
 
 def digest_of(arrays: Arrays) -> str:

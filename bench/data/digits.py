@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.data.datasets import Arrays, DatasetInfo, MissingDataError, Source
+from bench.data.datasets import Arrays, DatasetInfo, MissingDataError, in_memory
 
 TEST_SIZE = 360  # the last images: 33 to 37 of each class
 
@@ -43,5 +43,6 @@ INFO = DatasetInfo(
     digest="50e64941cbd417c5ca589e05b0add520e53ba01d64b29906711088190b07fe5a",
     augment="none",  # shifted digits are so easy that the methods become indistinguishable
     source="Alpaydin and Kaynak, Optical Recognition of Handwritten Digits, UCI; scikit-learn's copy",
+    asymmetric="mnist",
 )
-SOURCES = {"digits": Source(INFO, read)}
+SOURCES = {"digits": in_memory(INFO, read)}

@@ -31,10 +31,10 @@ EVERY_DIALECT = [(family, dialect) for family in noise.available() for dialect i
             "noise family 'symmetric' has no dialect 'co_teachin'; did you mean 'co_teaching'? "
             "available: badlabels, co_teaching, dividemix, elr, native",
         ),
-        ({"flips": "exactly"}, "unknown noise flips 'exactly'; did you mean 'exact'? available: exact, iid"),
+        ({"flips": "exactly"}, "unknown noise flips 'exactly'; did you mean 'exact'? available: exact, iid, total"),
         (
             {"flips": "iid", "dialect": "elr"},
-            "flips='iid' is for dialect 'native' only; dialect 'elr' has its own rule: exact overall",
+            "flips='iid' is for our own dialects only; dialect 'elr' has its own rule: exact overall",
         ),
         ({"map": "cifar10"}, "noise family 'symmetric' has no map 'cifar10'; available: none"),
         ({"options": {"std": 0.1}}, "noise family 'symmetric' has no option 'std'; available: none"),
@@ -182,6 +182,6 @@ def test_a_listing_explains_every_family_and_dialect(family):
 
 
 def test_a_family_name_is_taken_once():
-    taken = noise.base.family_of("symmetric")
+    taken = noise.family_of("symmetric")
     with pytest.raises(ValueError, match="'symmetric' is registered twice: Symmetric, Symmetric"):
         noise.register("symmetric")(taken)
