@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-VERBS = ("run", "status", "table", "plot", "list", "show")
+VERBS = ("run", "status", "table", "plot", "list", "show", "noise", "doctor")
 LISTED = ("methods", "noise", "datasets", "networks", "suites")
 
 EPILOG = """exit codes: 0 all planned runs are done; 1 some failed; 2 bad usage, nothing was started;
@@ -57,11 +57,74 @@ def parser() -> Parser:
     listing = verbs.add_parser("list", help="what can be named: " + ", ".join(LISTED))
     listing.add_argument("what", choices=LISTED, metavar="|".join(LISTED))
     listing.add_argument("--json", action="store_true", help="one JSON document on standard output")
+    listing.add_argument("--markdown", action="store_true", help="of noise: the table of noise/README.md")
     show = verbs.add_parser("show", help="all about one run")
     show.add_argument("run_id", metavar="RUN_ID", help="or the first letters of one")
     show.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
     show.add_argument("--json", action="store_true", help="the stored record as it is")
+    _noise(verbs.add_parser("noise", help="which labels a noise spec makes: show, export or compare them"))
+    doctor = verbs.add_parser("doctor", help="what is there of a dataset, what is missing, and what a run will use")
+    doctor.add_argument("dataset", metavar="DATASET", help="see `list datasets`; or your own folder or .npz file")
+    _data_dir(doctor)
+    doctor.add_argument(
+        "--decode",
+        action="store_true",
+        help="decode all image files once, in parallel, into a memory-mapped cache in the data folder",
+    )
+    doctor.add_argument(
+        "--skip-broken",
+        action="store_true",
+        help="decode every image file, and leave those out of the dataset from now on that cannot be read",
+    )
+    doctor.add_argument("--json", action="store_true", help="one JSON document on standard output")
     return top
+
+
+def _noise(verb: argparse.ArgumentParser) -> None:
+    actions = verb.add_subparsers(dest="action", metavar="show|export|compare", required=True, parser_class=Parser)
+    show = actions.add_parser("show", help="the noise card of a spec, or of stored labels by their noise_id")
+    _spec(show)
+    show.add_argument("--matrix", action="store_true", help="print the counted transition matrix too")
+    show.add_argument("--heatmap", type=Path, metavar="FILE.png", help="draw that matrix")
+    show.add_argument("--against", nargs="+", type=Path, metavar="FILE", help="overlap with labels of other files")
+    show.add_argument("--json", action="store_true", help="the card as one JSON document")
+    show.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
+    export = actions.add_parser("export", help="write the labels of a spec to a file")
+    _spec(export)
+    export.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="FILE.npz (everything), .npy (N,), .json (DivideMix's list) or .csv (label,label_noisy)",
+    )
+    export.add_argument("--force", action="store_true", help="write over a file that holds something else")
+    compare = actions.add_parser("compare", help="hold two label files against each other")
+    compare.add_argument("first", type=Path, metavar="A")
+    compare.add_argument("second", type=Path, metavar="B")
+    compare.add_argument("--clean", type=Path, metavar="FILE", help="true labels (default: those that A holds)")
+    compare.add_argument("--dataset", metavar="D", help="or those of a dataset")
+    _data_dir(compare)
+
+
+def _spec(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("spec", metavar="SPEC", help="FAMILY:RATE, such as symmetric:0.5; see `list noise`")
+    verb.add_argument("--dialect", metavar="D", help="whose draw order (default: native, ours)")
+    verb.add_argument("--noise-seed", type=int, default=0, metavar="N", help="default: 0")
+    verb.add_argument("--dataset", metavar="D", help="take its true labels and images")
+    verb.add_argument("--labels", type=Path, metavar="FILE", help="or true labels from a file")
+    verb.add_argument("--num-classes", type=int, metavar="C", help="with --labels (default: the largest label + 1)")
+    verb.add_argument("--images", type=Path, metavar="FILE.npy", help="with --labels: one row an image")
+    _data_dir(verb)
+
+
+def _data_dir(verb: Any) -> None:
+    verb.add_argument(
+        "--data-dir",
+        type=Path,
+        metavar="DIR",
+        help="folder with the datasets, as torchvision lays them out (default: $LNBENCH_DATA, else a cache folder)",
+    )
 
 
 def _selection(verb: argparse.ArgumentParser) -> None:
@@ -90,6 +153,12 @@ def _selection(verb: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--val", type=float, metavar="SHARE", help="of the training set held out with its wrong labels (default: 0.1)"
     )
+    what.add_argument(
+        "--trusted",
+        type=int,
+        metavar="N",
+        help="take N samples with true labels out of training, for methods that ask for them (marked in the table)",
+    )
     what.add_argument("--train-limit", type=int, metavar="N", help="use N training samples only, to try things out")
     what.add_argument(
         "--test-limit", type=int, metavar="N", help="score the first N test samples only, to try things out"
@@ -104,6 +173,7 @@ def _selection(verb: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--allow-plugin", action="store_true", help="let a suite file name methods by path: their code will be run"
     )
+    _data_dir(what)
     verb.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
 
 
@@ -125,12 +195,6 @@ def _tabling(verb: argparse.ArgumentParser) -> None:
 
 def _running(run: argparse.ArgumentParser) -> None:
     how = run.add_argument_group("how to run them (changes no number)")
-    how.add_argument(
-        "--data-dir",
-        type=Path,
-        metavar="DIR",
-        help="folder with the datasets, as torchvision lays them out (default: $LNBENCH_DATA, else a cache folder)",
-    )
     how.add_argument("--download", action="store_true", help="fetch a missing dataset into that folder")
     how.add_argument("--devices", default="auto", metavar="D", help="auto (every GPU, else the CPU), cpu, or cuda:0,1")
     how.add_argument(

@@ -24,6 +24,8 @@ WORDS: dict[Any, str] = {  # a type, for a reader of error texts
     dict: "a table",
 }
 PROTOCOL = 1  # raised by every change that moves numbers, so that old and new runs are never mixed
+# settings that came later, written only where they are not at their default: the ids of older runs stay
+_LATER: dict[str, dict[str, Any]] = {"dataset": {"trusted": 0}}
 
 
 @dataclass(frozen=True)
@@ -33,12 +35,13 @@ class DatasetConfig:
     val: float = 0.1  # share of the training set held out, with its wrong labels, in [0, 1)
     train_limit: int | None = None  # use this many training samples only, drawn by the noise seed
     test_limit: int | None = None  # score the first so many test samples only
+    trusted: int = 0  # samples taken out of training for methods that learn from true labels too
 
 
 @dataclass(frozen=True)
 class NoiseConfig:
     family: str
-    rate: float  # asked, in [0, 1)
+    rate: float | None  # asked, in [0, 1); None where labels come as they are
     dialect: str
     flips: str
     map: str | None
@@ -98,8 +101,12 @@ class RunConfig:
     protocol: int = PROTOCOL
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types, every default written out."""
+        """Plain JSON types, every default written out but for those of later settings."""
         data: dict[str, Any] = plain(dataclasses.asdict(self))
+        for part, settings in _LATER.items():
+            for name, default in settings.items():
+                if data[part][name] == default:
+                    del data[part][name]
         return data
 
     @classmethod
@@ -151,6 +158,7 @@ class RunConfig:
                 self.dataset.test_limit,
                 "at least 1",
             ),
+            (self.dataset.trusted >= 0, "trusted", self.dataset.trusted, "at least 0"),
             (0 <= self.seed < 2**32, "seed", self.seed, "in [0, 2**32)"),
             (0 <= self.noise.seed < 2**32, "noise seed", self.noise.seed, "in [0, 2**32)"),
         ]

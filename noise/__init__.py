@@ -8,7 +8,8 @@ import importlib
 import pkgutil
 
 from noise.base import Corruption, Drawn, Request, corrupt, noise_id
-from noise.card import card, card_line, card_text
+from noise.card import card
+from noise.card_text import card_line, card_text, matrix_text
 from noise.families import Dialect, Injector, available, describe, dialect_of, family_of, register
 from noise.files import from_bytes, to_bytes
 from noise.spec import NoiseSpec
@@ -32,6 +33,7 @@ __all__ = [
     "dialect_of",
     "family_of",
     "from_bytes",
+    "matrix_text",
     "noise_id",
     "register",
     "to_bytes",

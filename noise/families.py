@@ -1,10 +1,12 @@
 """Families of label noise and their dialects: what they are, and which ones are known."""
 
 import difflib
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
-from numbers import Real
 from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
 
 if TYPE_CHECKING:
     from noise.base import Drawn
@@ -40,6 +42,7 @@ class Injector:
     maps: ClassVar[tuple[str, ...]] = ()
     needs_images: ClassVar[bool] = False
     needs: ClassVar[tuple[str, ...]] = ()  # names of the arrays that must be attached
+    uses: ClassVar[tuple[str, ...]] = ()  # names of arrays that are attached where the harness knows them
     keeps_labels: ClassVar[bool] = False  # True: may be told labels that are not the true ones
     rated: ClassVar[bool] = True  # False: the labels come as they are, and no rate is asked
     leading: ClassVar[str] = ""  # of a family without a rate: the option that stands in its place
@@ -59,14 +62,12 @@ class Injector:
     def create(cls, options: Mapping[str, Any]) -> "Injector":
         """Build the family with these options, each cast to its declared type."""
         types = {f.name: f.type for f in fields(cls)}
+        cast: dict[str, Any] = {}
         for key, value in options.items():
             if key not in types:
                 raise ValueError(not_among(f"noise family {cls.family!r} has no option {key!r}", key, types))
-            if types[key] is float and (isinstance(value, bool) or not isinstance(value, Real)):
-                raise ValueError(f"noise option {key!r} must be a number, got {value!r}")
-            if types[key] is str and not isinstance(value, str):
-                raise ValueError(f"noise option {key!r} must be a text, got {value!r}")
-        return cls(**{key: float(value) if types[key] is float else value for key, value in options.items()})
+            cast[key] = _cast(key, value, types[key])
+        return cls(**cast)
 
     def check(self, spec: "NoiseSpec") -> None:
         """Raise ValueError if rate, dialect, map and options do not go together; here: a map the dialect lacks."""
@@ -74,6 +75,18 @@ class Injector:
         if spec.map is not None and maps is not None and spec.map not in maps:
             what = f"dialect {spec.dialect!r} of noise family {spec.family!r} has no map {spec.map!r}"
             raise ValueError(not_among(what, spec.map, maps))
+
+
+def _cast(key: str, value: Any, wanted: Any) -> Any:
+    if isinstance(value, int | float | np.number) and not isinstance(value, bool) and math.isfinite(value):
+        if wanted is float:
+            return float(value)
+        if wanted is int and float(value).is_integer():
+            return int(value)
+    if wanted is str and isinstance(value, str):
+        return value
+    what = {float: "a number", int: "a whole number", str: "a text"}[wanted]
+    raise ValueError(f"noise option {key!r} must be {what}, got {value!r}")
 
 
 _FAMILIES: dict[str, type[Injector]] = {}

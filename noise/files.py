@@ -47,7 +47,7 @@ def to_bytes(corruption: Corruption, card: dict[str, Any]) -> bytes:
     c, total = corruption, len(corruption.given)
     arrays: dict[str, NDArray[Any]] = {
         "given": c.given,
-        "clean": c.clean,
+        "clean": np.zeros(0, dtype=np.int64) if c.clean is None else c.clean,
         "is_ood": np.zeros(total, dtype=bool) if c.is_ood is None else c.is_ood,
         "source_index": np.full(total, -1) if c.source_index is None else c.source_index,
         "transition": np.zeros((0, 0)) if c.transition is None else c.transition,
@@ -77,14 +77,18 @@ def from_bytes(data: bytes, expect_id: str | None = None) -> tuple[Corruption, d
     try:
         card = json.loads(str(arrays["card"]))
         spec = NoiseSpec.parse(card["spec"])
-        num_classes, seed, expected = int(card["num_classes"]), int(card["seed"]), float(card["expected"])
+        num_classes, seed = int(card["num_classes"]), int(card["seed"])
+        expected = None if card["expected"] is None else float(card["expected"])
         generator, claimed = str(card["generator"]), str(card["noise_id"])
-        clean_sha256 = str(card["clean_sha256"])
+        clean_sha256, known_classes = card["clean_sha256"], card.get("known_classes")
+        notes = tuple(str(note) for note in card.get("notes", []))
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"noise file has a card that cannot be read: {error}") from None
     given = checked_labels("given labels of the noise file", arrays["given"], num_classes)
-    clean = checked_labels("clean labels of the noise file", arrays["clean"], num_classes)
-    if len(clean) != len(given):
+    clean = None
+    if clean_sha256 is not None:
+        clean = checked_labels("clean labels of the noise file", arrays["clean"], num_classes)
+    if clean is not None and len(clean) != len(given):
         raise ValueError(f"noise file holds {len(given)} given and {len(clean)} clean labels")
     foreign = bool(arrays["is_ood"].any())
     corruption = Corruption(
@@ -99,11 +103,13 @@ def from_bytes(data: bytes, expect_id: str | None = None) -> tuple[Corruption, d
         expected=expected,
         is_ood=arrays["is_ood"] if foreign else None,
         source_index=arrays["source_index"] if foreign else None,
+        known_classes=known_classes,
+        notes=notes,
     )
     for wanted, who in ((claimed, "its card says"), (expect_id, "expected")):
         if wanted is not None and corruption.noise_id != wanted:
             raise ValueError(f"noise file holds labels {corruption.noise_id}, {who} {wanted}")
-    if labels_sha256(clean) != clean_sha256:
+    if clean is not None and labels_sha256(clean) != clean_sha256:
         raise ValueError("noise file holds clean labels other than its card describes")
     return corruption, card
 

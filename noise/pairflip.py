@@ -10,19 +10,14 @@ from typing import ClassVar
 import numpy as np
 
 from noise.base import Drawn, Request
-from noise.draws import Floats, flip_by_class, multinomial_loop, native_generator
+from noise.draws import flip_by_class, multinomial_loop, native_generator
 from noise.families import Dialect, Injector, register
-
-
-def next_class(rate: float, num_classes: int) -> Floats:
-    """Return the (C, C) matrix that moves `rate` of every class to the class after it."""
-    eye = np.eye(num_classes)
-    return (1 - rate) * eye + rate * np.roll(eye, 1, axis=1)
+from noise.matrices import next_class
 
 
 def _native(_: Injector, request: Request) -> Drawn:
     spec, num_classes = request.spec, request.num_classes
-    rng = native_generator(request.seed, spec.family, spec.map, spec.options, request.clean)
+    rng = native_generator(request.seed, spec.family, spec.map, {}, request.clean)
     matrix = next_class(request.rate, num_classes)
     given = flip_by_class(rng, request.clean, matrix, np.full(num_classes, request.rate), spec.flips)
     return Drawn(given, request.rate, matrix)
@@ -42,11 +37,14 @@ class Pairflip(Injector):
     dialects: ClassVar = {
         "native": Dialect(
             draw=_native,
-            definition="the rate is the wrong share; exact in every class, or drawn per sample",
+            definition="the rate is the wrong share; exact in every class, in total, or drawn per sample",
             used_by="this harness",
             convention="exclusive",
             flips="exact per class",
             generator="PCG64",
+            formula="T[i, i] = 1 - r, T[i, (i + 1) mod C] = r",
+            effective="r",
+            source="arXiv:1804.06872",
             ours=True,
         ),
         "co_teaching": Dialect(
@@ -56,5 +54,8 @@ class Pairflip(Injector):
             convention="exclusive",
             flips="iid",
             generator="RandomState",
+            formula="T[i, i] = 1 - r, T[i, (i + 1) mod C] = r",
+            effective="r ± sqrt(r (1 - r) / N)",
+            source="github.com/bhanML/Co-teaching",
         ),
     }

@@ -83,7 +83,7 @@ class NoiseSpec:
                 raise ValueError(not_among(f"noise family {family!r} has no key {key!r}", key, keys))
             if key in found:
                 raise ValueError(f"noise {text!r} gives {key!r} twice")
-            found[key] = _number(value) if isinstance(defaults.get(key), float) else value
+            found[key] = _number(value) if isinstance(defaults.get(key), int | float) else value
         options = {key: found.pop(key) for key in defaults if key in found}
         return cls(family, _number(first) if injector.rated else None, options=options, **found)
 

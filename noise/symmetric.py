@@ -3,82 +3,28 @@
 van Rooyen et al., NeurIPS 2015, arXiv:1505.07634; as a benchmark, Patrini et al., CVPR 2017, arXiv:1609.03683.
 "Symmetric r" has two meanings in print. Exclusive: a flip never lands on the true class, T[i, i] = 1 - r and
 T[i, j] = r / (C - 1), so r of the labels are wrong. Inclusive: it may, T = (1 - r) I + r / C, so r (1 - 1/C) are.
-Dialects repeat, draw for draw, `noisify` of bhanML/Co-teaching, the data loaders of LiJunnan1992/DivideMix and
-zjfheart/BadLabels, and `symmetric_noise` of shengliu66/ELR.
+`native` is exclusive and `inclusive` its inclusive twin, in the same stream: inclusive r is native r (1 - 1/C). The
+other dialects repeat published code, draw for draw; their loops are in noise/symmetric_draws.py.
 """
 
-import random
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
+from noise import symmetric_draws as draws
 from noise.base import Drawn, Request
-from noise.draws import Floats, flip_by_class, multinomial_loop, native_generator
+from noise.draws import Floats, flip_by_class, native_generator
 from noise.families import Dialect, Injector, register
+from noise.matrices import exclusive
+from noise.spec import NoiseSpec
 
 
-def exclusive(rate: float, num_classes: int) -> Floats:
-    """Return the (C, C) matrix with 1 - rate on the diagonal and the rest of each row shared by the other classes."""
-    matrix = np.full((num_classes, num_classes), rate / (num_classes - 1))
-    np.fill_diagonal(matrix, 1 - rate)
-    return matrix
-
-
-def inclusive(rate: float, num_classes: int) -> Floats:
-    """Return the (C, C) matrix of a flip that picks any class, the true one too."""
-    return (1 - rate) * np.eye(num_classes) + rate / num_classes
-
-
-def _native(_: Injector, request: Request) -> Drawn:
+def _flipped(request: Request, rate: float) -> tuple[np.ndarray, Floats]:
     spec, num_classes = request.spec, request.num_classes
-    rng = native_generator(request.seed, spec.family, spec.map, spec.options, request.clean)
-    matrix = exclusive(request.rate, num_classes)
-    given = flip_by_class(rng, request.clean, matrix, np.full(num_classes, request.rate), spec.flips)
-    return Drawn(given, request.rate, matrix)
-
-
-def _co_teaching(_: Injector, request: Request) -> Drawn:
-    matrix = exclusive(request.rate, request.num_classes)
-    given = multinomial_loop(np.random.RandomState(request.seed), request.clean, matrix)
-    return Drawn(given, request.rate, matrix)
-
-
-def _dividemix(_: Injector, request: Request) -> Drawn:
-    rate, num_classes = request.rate, request.num_classes
-    generator, chosen = _shuffled_first(request)
-    given = request.clean.copy()
-    for i in np.flatnonzero(chosen):  # index order, not the order of the shuffle
-        given[i] = generator.randint(0, num_classes - 1)
-    return Drawn(given, rate * (1 - 1 / num_classes), inclusive(rate, num_classes))
-
-
-def _badlabels(_: Injector, request: Request) -> Drawn:
-    rate, num_classes = request.rate, request.num_classes
-    generator, chosen = _shuffled_first(request)
-    given = request.clean.copy()
-    for i in np.flatnonzero(chosen):
-        given[i] = generator.choice([c for c in range(num_classes) if c != given[i]])
-    return Drawn(given, chosen.mean(), exclusive(rate, num_classes))
-
-
-def _elr(_: Injector, request: Request) -> Drawn:
-    rate, num_classes, total = request.rate, request.num_classes, len(request.clean)
-    state = np.random.RandomState(request.seed)
-    order = state.permutation(total)
-    chosen = order[: int(np.ceil(rate * total))]  # the code asks k < r N, which a hair above an integer makes one more
-    given = request.clean.copy()
-    given[chosen] = state.randint(num_classes, size=len(chosen))
-    return Drawn(given, rate * (1 - 1 / num_classes), inclusive(rate, num_classes))
-
-
-def _shuffled_first(request: Request) -> tuple[random.Random, np.ndarray]:
-    generator = random.Random(request.seed)
-    order = list(range(len(request.clean)))
-    generator.shuffle(order)
-    chosen = np.zeros(len(order), dtype=bool)
-    chosen[order[: int(request.rate * len(order))]] = True
-    return generator, chosen
+    rng = native_generator(request.seed, spec.family, spec.map, {}, request.clean)
+    matrix = exclusive(rate, num_classes)
+    return flip_by_class(rng, request.clean, matrix, np.full(num_classes, rate), spec.flips), matrix
 
 
 @register("symmetric")
@@ -86,46 +32,174 @@ def _shuffled_first(request: Request) -> tuple[random.Random, np.ndarray]:
 class Symmetric(Injector):
     """A wrong label is any other class, all alike."""
 
+    meta: int = draws.META  # of dialect mwnet: samples kept clean, equally many per class
+
+    def check(self, spec: NoiseSpec) -> None:
+        """Raise ValueError for a negative number of clean samples, and where the dialect keeps none."""
+        super().check(spec)
+        if self.meta < 0:
+            raise ValueError(f"noise option 'meta' must be at least 0, got {self.meta}")
+        if self.meta != draws.META and spec.dialect != "mwnet":
+            raise ValueError(f"noise option 'meta' is for dialect 'mwnet' only, got dialect {spec.dialect!r}")
+
+    def native(self, request: Request) -> Drawn:
+        """Flip the rate asked for."""
+        given, matrix = _flipped(request, request.rate)
+        return Drawn(given, request.rate, matrix)
+
+    def inclusive(self, request: Request) -> Drawn:
+        """Flip what is left of the rate when the true class may be drawn too."""
+        given, matrix = _flipped(request, request.rate * (1 - 1 / request.num_classes))
+        return Drawn(given, request.rate * (1 - 1 / request.num_classes), matrix)
+
+    def mwnet(self, request: Request) -> Drawn:
+        """Draw as Meta-Weight-Net does, after its clean samples are set apart."""
+        return draws.mwnet(request, self.meta)
+
     dialects: ClassVar = {
         "native": Dialect(
-            draw=_native,
-            definition="the rate is the wrong share; exact in every class, or drawn per sample",
+            draw=native,
+            definition="the rate is the wrong share; exact in every class, in total, or drawn per sample",
             used_by="this harness",
             convention="exclusive",
             flips="exact per class",
             generator="PCG64",
+            formula="T[i, i] = 1 - r, T[i, j] = r / (C - 1)",
+            effective="r",
+            source="arXiv:1609.03683, Sec. 5",
+            ours=True,
+        ),
+        "inclusive": Dialect(
+            draw=inclusive,
+            definition="a flip takes any class, the true one too; exact in every class, in total, or drawn per sample",
+            used_by="this harness",
+            convention="inclusive",
+            flips="exact per class",
+            generator="PCG64",
+            formula="T = (1 - r) I + r / C",
+            effective="r (1 - 1/C)",
+            source="arXiv:2002.07394, Sec. 4.1",
             ours=True,
         ),
         "co_teaching": Dialect(
-            draw=_co_teaching,
+            draw=draws.co_teaching,
             definition="one multinomial draw per sample; the rate is the expected wrong share",
             used_by="loss-correction, Co-teaching(+), JoCoR, T-Revision, CDR, CoDis, CORES, PES, PLC",
             convention="exclusive",
             flips="iid",
             generator="RandomState",
+            formula="T[i, i] = 1 - r, T[i, j] = r / (C - 1)",
+            effective="r ± sqrt(r (1 - r) / N)",
+            source="github.com/bhanML/Co-teaching",
         ),
         "dividemix": Dialect(
-            draw=_dividemix,
+            draw=draws.dividemix,
             definition="an exact share of all samples takes any class, the true one too",
             used_by="DivideMix and code built on it",
             convention="inclusive",
             flips="exact overall",
             generator="Random",
+            formula="int(rN) shuffled samples take a class drawn from all C",
+            effective="r (1 - 1/C)",
+            source="github.com/LiJunnan1992/DivideMix",
         ),
         "badlabels": Dialect(
-            draw=_badlabels,
+            draw=draws.badlabels,
             definition="an exact share of all samples takes one of the other classes",
             used_by="BadLabels, FedNoisy",
             convention="exclusive",
             flips="exact overall",
             generator="Random",
+            formula="int(rN) shuffled samples take one of the C - 1 others",
+            effective="int(rN) / N",
+            source="github.com/zjfheart/BadLabels",
         ),
         "elr": Dialect(
-            draw=_elr,
+            draw=draws.elr,
             definition="an exact share of all samples takes any class, the true one too, in permuted order",
             used_by="ELR(+), SOP, GJS, DISC, Co-learning, Joint Optimization",
             convention="inclusive",
             flips="exact overall",
             generator="RandomState",
+            formula="the first k < rN permuted samples take a class drawn from all C",
+            effective="r (1 - 1/C)",
+            source="github.com/shengliu66/ELR",
+        ),
+        "pencil": Dialect(
+            draw=draws.pencil,
+            definition="drawn per sample, the true class included, on the first nine tenths; the rest stays clean",
+            used_by="PENCIL",
+            convention="inclusive",
+            flips="per sample, first nine tenths",
+            generator="RandomState",
+            formula="T = (1 - r) I + r / C on the first 9N/10, I on the rest",
+            effective="r (1 - 1/C) of the first nine tenths",
+            source="github.com/yikun2019/PENCIL",
+        ),
+        "mwnet": Dialect(
+            draw=mwnet,
+            definition="drawn per sample, class by class, the true class included; `meta` samples stay clean",
+            used_by='Meta-Weight-Net "unif"',
+            convention="inclusive",
+            flips="per sample, but for the clean ones",
+            generator="RandomState",
+            formula="T = (1 - r) I + r / C on all but `meta` samples",
+            effective="r (1 - 1/C) of the others",
+            source="github.com/xjtushujun/meta-weight-net",
+        ),
+        "proselflc": Dialect(
+            draw=draws.proselflc,
+            definition="an exact share of all samples takes one of the other classes, in shuffled order",
+            used_by="ProSelfLC",
+            convention="exclusive",
+            flips="exact overall",
+            generator="Random",
+            formula="int(rN) shuffled samples take one of the C - 1 others",
+            effective="int(rN) / N",
+            source="github.com/XinshaoAmosWang/ProSelfLC-CVPR2021",
+        ),
+        "moit": Dialect(
+            draw=draws.moit,
+            definition="an exact share of all samples, each drawn again until it leaves its class",
+            used_by="MOIT(+)",
+            convention="exclusive",
+            flips="exact overall",
+            generator="RandomState",
+            formula="int(rN) permuted samples take a class drawn until it is another one",
+            effective="int(rN) / N",
+            source="github.com/DiegoOrtego/LabelNoiseMOIT",
+        ),
+        "sce": Dialect(
+            draw=draws.sce,
+            definition="equally many of every class take one of the other classes; the rate is a whole percentage",
+            used_by="SCE",
+            convention="exclusive",
+            flips="exact and equal per class",
+            generator="RandomState",
+            formula="int(int(pN / 100) / C) samples of every class, p = 100 r, take one of the C - 1 others",
+            effective="r, up to truncation",
+            source="github.com/YisenWang/symmetric_cross_entropy_for_noisy_labels",
+        ),
+        "apl": Dialect(
+            draw=draws.apl,
+            definition="equally many of every class take one of the other classes",
+            used_by="Active-Passive Losses",
+            convention="exclusive",
+            flips="exact and equal per class",
+            generator="RandomState",
+            formula="int(int(rN) / C) samples of every class take one of the C - 1 others",
+            effective="r, up to truncation",
+            source="github.com/HanxunH/Active-Passive-Losses",
+        ),
+        "anl": Dialect(
+            draw=draws.anl,
+            definition="exact in every cell of the transition matrix, truncated",
+            used_by="Active Negative Loss",
+            convention="exclusive",
+            flips="exact per cell",
+            generator="RandomState",
+            formula="int(T[i, j] N_i) samples go from i to j, T[i, j] = r / (C - 1)",
+            effective="at most r",
+            source="github.com/Virusdoll/Active-Negative-Loss",
         ),
     }

@@ -194,5 +194,7 @@ def _card(store: Store, payload: dict[str, Any]) -> dict[str, Any]:
         limit=data["train_limit"],
         digest=data["digest"],
         noise_seed=seed,
+        trusted=data.get("trusted", 0),
+        clean=labels.clean,
     )
     return noise.card(labels, dataset=data["name"], digest=data["digest"], train_index=parts.train_index)

@@ -9,6 +9,11 @@ def main(args: argparse.Namespace) -> int:
     entries = {"methods": methods, "noise": noise, "datasets": datasets, "networks": networks, "suites": suites}[
         args.what
     ]()
+    if args.markdown and args.what != "noise":
+        raise ValueError(f"--markdown is for `list noise`, got {args.what!r}")
+    if args.markdown:
+        print(markdown(entries))
+        return 0
     if args.json:
         print(json.dumps(entries, indent=1))
         return 0
@@ -52,12 +57,36 @@ def noise() -> list[dict[str, Any]]:
     entries = []
     for name in package.available():
         about = package.describe(name)
-        lines = [
+        lines = [f"write {about['example']}"]
+        lines += [
             f"{dialect}: {facts['definition']} ({facts['used_by']})" for dialect, facts in about["dialects"].items()
         ]
+        lines += [f"maps: {', '.join(about['maps'])}"] if about["maps"] else []
         lines += [f"option {key} = {value!r}" for key, value in about["options"].items()]
         entries.append({"name": name, "summary": about["definition"], "lines": lines, **about})
     return entries
+
+
+def markdown(entries: list[dict[str, Any]]) -> str:
+    """The families and dialects as a table: who flips to what, how much comes out wrong, and who says so."""
+    rows = [
+        "| noise | dialect | who flips to what | wrong in the end | counts | drawn by | used by | source |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for entry in entries:
+        for name, facts in entry["dialects"].items():
+            cells = [
+                f"`{entry['example']}`" if name == "native" or len(entry["dialects"]) == 1 else "",
+                f"`{name}`",
+                facts["formula"],
+                facts["effective"],
+                facts["flips"],
+                facts["generator"],
+                facts["used_by"],
+                facts["source"],
+            ]
+            rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(rows)
 
 
 def datasets() -> list[dict[str, Any]]:

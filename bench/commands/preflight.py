@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.data import datasets
+from bench.data.attachments import keep
 from bench.files import publish, remove
 from bench.fingerprint import ROOT
 from bench.sweep.grid import Planned
 from bench.sweep.store import Store
 from methods import registry
+from noise import NoiseSpec
 
 CONSTRUCT = """
 import json, sys
@@ -29,7 +31,9 @@ def check(store: Store, todo: Sequence[Planned], data_dir: Path | None, download
 
         folder = datasets.data_folder(data_dir)
         folder.mkdir(parents=True, exist_ok=True)
-        fetch(name, folder, lambda text: print(text, file=sys.stderr))
+        foreign = [run.config.noise.options["source"] for run in todo if "source" in run.config.noise.options]
+        for needed in dict.fromkeys([name, *foreign]):
+            fetch(needed, folder, lambda text: print(text, file=sys.stderr))
     dataset = datasets.load(name, data_dir)
     _check_methods(todo)
     try:
@@ -39,7 +43,7 @@ def check(store: Store, todo: Sequence[Planned], data_dir: Path | None, download
         remove(probe)
     except OSError as error:
         raise ValueError(f"cannot write results to {store.root}: {error.strerror}") from error
-    _freeze(store, dataset, todo)
+    _freeze(store, dataset, todo, data_dir)
 
 
 def _check_methods(todo: Sequence[Planned]) -> None:
@@ -58,8 +62,8 @@ def _check_methods(todo: Sequence[Planned]) -> None:
         raise ValueError(f"a method cannot be used: {last.removeprefix('ValueError: ')}")
 
 
-def _freeze(store: Store, dataset: datasets.Dataset, todo: Sequence[Planned]) -> None:
-    """Draw the wrong labels once, before the runs that share them."""
+def _freeze(store: Store, dataset: datasets.Dataset, todo: Sequence[Planned], data_dir: Path | None) -> None:
+    """Draw the wrong labels once, before the runs that share them, and keep the files that they come from."""
     from bench.data.noisy import frozen
 
     seen = set()
@@ -67,4 +71,5 @@ def _freeze(store: Store, dataset: datasets.Dataset, todo: Sequence[Planned]) ->
         key = (run.noise, run.config.noise.seed)
         if key not in seen:
             seen.add(key)
-            frozen(dataset, run.config.noise, store.noise)
+            keep(NoiseSpec.parse(run.noise), store.noise / "files")
+            frozen(dataset, run.config.noise, store.noise, data_dir)

@@ -39,6 +39,7 @@ def suite_of(args: argparse.Namespace) -> Suite:
         val=args.val,
         train_limit=args.train_limit,
         test_limit=args.test_limit,
+        trusted=args.trusted,
         train=grid.merge(suite.train, train),
         params=grid.merge(kept, params),
     )
@@ -65,7 +66,7 @@ def planned(args: argparse.Namespace) -> tuple[Suite, list[Planned]]:
     """The suite and its runs, in table order."""
     suite = suite_of(args)
     try:
-        return suite, grid.expand(suite)
+        return suite, grid.expand(suite, args.data_dir)
     except ValueError as error:
         if args.suite and suite.name in (args.suite, Path(args.suite).stem):  # unchanged by flags: the file is at fault
             raise ValueError(f"{args.suite}: {error}") from error

@@ -53,7 +53,11 @@ def _settings(config: dict[str, Any]) -> str:
 
 def _history(payload: dict[str, Any]) -> str:
     totals = payload["totals"]
-    wrong = f"{totals['train_wrong']:,} of {totals['train']:,} training labels wrong"
+    wrong = f"{totals['train']:,} training labels, nobody knows how many are wrong"
+    if totals["train_wrong"] is not None:
+        wrong = f"{totals['train_wrong']:,} of {totals['train']:,} training labels wrong"
+    if totals.get("train_foreign"):
+        wrong += f", {totals['train_foreign']:,} foreign images"
     lines = [f"  labels   {payload['noise_id']}: {wrong}"]
     for number in sorted({0, len(payload["history"]) // 2, len(payload["history"]) - 1}):
         epoch = payload["history"][number]

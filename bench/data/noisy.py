@@ -9,6 +9,7 @@ import numpy as np
 
 import noise
 from bench.config import NoiseConfig
+from bench.data.attachments import attached
 from bench.data.datasets import Dataset
 from bench.files import canonical, parse, publish, read_regular, sha256
 
@@ -18,7 +19,9 @@ def spec_of(config: NoiseConfig) -> noise.NoiseSpec:
     return noise.NoiseSpec(config.family, config.rate, config.dialect, config.flips, config.map, config.options)
 
 
-def frozen(dataset: Dataset, config: NoiseConfig, folder: Path | None) -> noise.Corruption:
+def frozen(
+    dataset: Dataset, config: NoiseConfig, folder: Path | None, data_dir: Path | None = None
+) -> noise.Corruption:
     """The corrupted training labels of (dataset, spec, noise seed), the same for every method and run.
 
     With a folder they are stored there as <noise_id>.npz and .json, and `index/` remembers which recipe made which
@@ -26,7 +29,7 @@ def frozen(dataset: Dataset, config: NoiseConfig, folder: Path | None) -> noise.
     """
     spec = spec_of(config)
     if folder is None:
-        return _draw(dataset, spec, config.seed)
+        return draw(dataset, spec, config.seed, data_dir)
     key = [dataset.info.name, dataset.info.digest, spec.to_dict(), config.seed, _source_digest()]
     index = folder / "index" / f"{sha256(canonical(key))[:20]}.json"
     stored = _stored(folder, index)
@@ -34,10 +37,10 @@ def frozen(dataset: Dataset, config: NoiseConfig, folder: Path | None) -> noise.
     if (
         stored is not None
         and (stored.spec, stored.seed) == (spec, config.seed)
-        and np.array_equal(stored.clean, dataset.train_labels)
+        and np.array_equal(stored.given if stored.clean is None else stored.clean, dataset.train_labels)
     ):
         return stored
-    corruption = _draw(dataset, spec, config.seed)
+    corruption = draw(dataset, spec, config.seed, data_dir, folder / "files")
     card = noise.card(corruption, dataset=dataset.info.name, digest=dataset.info.digest)
     index.parent.mkdir(parents=True, exist_ok=True)
     name = corruption.noise_id
@@ -49,8 +52,22 @@ def frozen(dataset: Dataset, config: NoiseConfig, folder: Path | None) -> noise.
     return corruption
 
 
-def _draw(dataset: Dataset, spec: noise.NoiseSpec, seed: int) -> noise.Corruption:
-    return noise.corrupt(dataset.train_labels, dataset.train_images, dataset.info.num_classes, spec, seed)
+def draw(
+    dataset: Dataset, spec: noise.NoiseSpec, seed: int, data_dir: Path | None, files: Path | None = None
+) -> noise.Corruption:
+    """The wrong labels that a spec makes of a data set, drawn anew; its pinned file is taken from `files`."""
+    images = dataset.train_images if isinstance(dataset.train_images, np.ndarray) else None
+    if images is None and noise.family_of(spec.family).needs_images:
+        raise ValueError(f"noise family {spec.family!r} reads all pixels, and those of {dataset.info.name} stay on disk")
+    return noise.corrupt(
+        dataset.train_labels,
+        images,
+        dataset.info.num_classes,
+        spec,
+        seed,
+        attached=attached(spec, dataset.info, data_dir, files),
+        labels_are_true=dataset.info.true_labels,
+    )
 
 
 def _stored(folder: Path, index: Path) -> noise.Corruption | None:

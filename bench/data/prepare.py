@@ -1,20 +1,25 @@
 """From a run's config to what it trains on: data, frozen wrong labels, split, and the facts a method may ask for."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 import noise
 from bench.config import RunConfig
-from bench.data.datasets import Dataset, DatasetInfo, load
+from bench.data.datasets import Dataset, DatasetInfo, Images, load
 from bench.data.loader import Resident
 from bench.data.noisy import frozen
 from bench.data.split import Split, split
+from bench.data.streamed import Streamed
 from bench.seeds import derive
+
+FOREIGN = -1  # the true class of an image that belongs to none
 
 
 @dataclass
@@ -22,8 +27,9 @@ class Prepared:
     """Data of one run. `clean` and the test labels are for the trainer's eyes alone."""
 
     info: DatasetInfo
-    splits: dict[str, Resident]  # train, test, trace, and val where one was held out
-    clean: dict[str, Tensor]  # true labels of train, val and trace
+    splits: dict[str, Resident | Streamed]  # train, test, and where there are such: val, val_clean, trusted, trace
+    clean: dict[str, Tensor]  # true labels of train, val, val_clean and trace; -1 for foreign images
+    truth: bool  # whether the true labels of training samples are known; if not, `clean` holds the given ones
     test_labels: Tensor  # (test,)
     trace_index: Tensor  # positions in the training split on which memorisation is measured
     facts: dict[str, Any]  # by field of Needs
@@ -34,17 +40,21 @@ class Prepared:
         return self.splits["train"].given[self.trace_index]
 
     @property
-    def totals(self) -> dict[str, int]:
-        """What the counts of a record are counts of."""
-        wrong = self.splits["train"].given != self.clean["train"]
-        return {
+    def totals(self) -> dict[str, int | None]:
+        """What the counts of a record are counts of; None where the true labels would have to be known."""
+        totals: dict[str, int | None] = {
             "test": len(self.test_labels),
             "val": len(self.clean["val"]),
-            "train": len(wrong),
-            "train_wrong": int(wrong.sum()),
+            "val_clean": len(self.clean["val_clean"]),
+            "train": len(self.clean["train"]),
             "trace": len(self.trace_index),
-            "trace_wrong": int(wrong[self.trace_index].sum()),
         }
+        own, wrong = self.clean["train"] != FOREIGN, self.splits["train"].given != self.clean["train"]
+        totals["train_foreign"] = int((~own).sum()) if self.truth else None
+        totals["train_wrong"] = int((wrong & own).sum()) if self.truth else None
+        totals["trace_wrong"] = int((wrong & own)[self.trace_index].sum()) if self.truth else None
+        totals["trace_foreign"] = int((~own)[self.trace_index].sum()) if self.truth else None
+        return totals
 
 
 def prepare(config: RunConfig, data_dir: Path | None, noise_folder: Path | None, device: torch.device) -> Prepared:
@@ -54,56 +64,110 @@ def prepare(config: RunConfig, data_dir: Path | None, noise_folder: Path | None,
         raise ValueError(
             f"{config.dataset.name} has digest {dataset.info.digest[:12]}, the run wants {config.dataset.digest[:12]}"
         )
-    return assemble(config, dataset, frozen(dataset, config.noise, noise_folder), device)
+    corruption = frozen(dataset, config.noise, noise_folder, data_dir)
+    if corruption.is_ood is not None and "source" in config.noise.options:
+        dataset = with_foreign(dataset, corruption, load(config.noise.options["source"], data_dir))
+    return assemble(config, dataset, corruption, device)
+
+
+def with_foreign(dataset: Dataset, corruption: noise.Corruption, source: Dataset) -> Dataset:
+    """Return the data set with the images of another one where the corruption says so."""
+    if corruption.is_ood is None or corruption.source_index is None:
+        return dataset
+    if source.train_images.shape[1:] != dataset.train_images.shape[1:]:
+        raise ValueError(
+            f"{source.info.name} has images of {source.train_images.shape[1:]}, {dataset.info.name} of "
+            f"{dataset.train_images.shape[1:]} (H, W, channels): one cannot stand in for the other"
+        )
+    if source.info.pixel_max != dataset.info.pixel_max:
+        raise ValueError(f"{source.info.name} and {dataset.info.name} scale their pixels differently")
+    rows = np.flatnonzero(corruption.is_ood & (corruption.source_index >= 0))
+    images = np.array(dataset.train_images[np.arange(len(dataset.train_images))])
+    images[rows] = source.train_images[corruption.source_index[rows]]
+    return replace(dataset, train_images=images)
 
 
 def assemble(config: RunConfig, dataset: Dataset, corruption: noise.Corruption, device: torch.device) -> Prepared:
-    """Split corrupted data and make it resident. Clean labels enter nothing but `clean` and the granted facts."""
+    """Split corrupted data and make it ready. Clean labels enter nothing but `clean` and the granted facts."""
+    dataset = _known_classes(dataset, corruption.known_classes)
+    info, settings = dataset.info, config.dataset
     parts = split(
         corruption.given,
-        dataset.info.num_classes,
-        val=config.dataset.val,
-        limit=config.dataset.train_limit,
-        digest=config.dataset.digest,
+        info.num_classes,
+        val=settings.val,
+        limit=settings.train_limit,
+        digest=settings.digest,
         noise_seed=config.noise.seed,
+        trusted=settings.trusted,
+        clean=None if corruption.clean is None else _truth(corruption),
     )
-    num_test = min(config.dataset.test_limit or len(dataset.test_labels), len(dataset.test_labels))
-
-    def resident(images: np.ndarray, labels: np.ndarray) -> Resident:
-        return Resident(
-            images,
-            labels,
-            dataset.info,
-            device,
-            channels_last=config.train.channels_last,
-            augment=config.train.augment,
-            normalise=config.train.normalise,
-        )
-
-    def training(index: np.ndarray) -> Resident:
-        return resident(dataset.train_images[index], corruption.given[index])
-
+    num_test = min(settings.test_limit or len(dataset.test_labels), len(dataset.test_labels))
+    test = np.arange(num_test)
+    make = partial(_placed, config, info, device)
     trace = _trace_positions(config, len(parts.train_index))
+    truth = corruption.given if corruption.clean is None else _truth(corruption)
+    train = partial(make, dataset.train_images)
     splits = {
-        "train": training(parts.train_index),
-        "test": resident(dataset.test_images[:num_test], dataset.test_labels[:num_test]),
+        "train": train(parts.train_index, corruption.given),
+        "test": make(dataset.test_images, test, dataset.test_labels),
     }
-    splits["trace"] = splits["train"] if len(trace) == len(parts.train_index) else training(parts.train_index[trace])
+    whole = len(trace) == len(parts.train_index)
+    if len(trace):
+        splits["trace"] = splits["train"] if whole else train(parts.train_index[trace], corruption.given)
     if len(parts.val_index):
-        splits["val"] = training(parts.val_index)
-    if not len(trace):
-        del splits["trace"]
+        splits["val"] = train(parts.val_index, corruption.given)
+    if len(parts.trusted_index):
+        splits["trusted"] = train(parts.trusted_index, truth)
     positions = {"train": parts.train_index, "val": parts.val_index, "trace": parts.train_index[trace]}
-    clean = {name: torch.from_numpy(corruption.clean[index]).to(device) for name, index in positions.items()}
+    clean = {name: torch.from_numpy(truth[index]).to(device) for name, index in positions.items()}
+    clean["val_clean"] = clean["val"] if corruption.clean is not None else clean["val"][:0]
+    if dataset.val_images is not None and dataset.val_labels is not None:
+        official = np.arange(len(dataset.val_labels))
+        splits["val_clean"] = make(dataset.val_images, official, dataset.val_labels)
+        clean["val_clean"] = torch.from_numpy(dataset.val_labels.copy()).to(device)
     return Prepared(
-        dataset.info,
+        info,
         splits,
         clean,
+        corruption.clean is not None,
         torch.from_numpy(dataset.test_labels[:num_test].copy()).to(device),
         torch.from_numpy(trace).to(device),
         _facts(config, corruption, parts, device),
         corruption.noise_id,
     )
+
+
+def _placed(
+    config: RunConfig,
+    info: DatasetInfo,
+    device: torch.device,
+    images: Images,
+    index: NDArray[np.int64],
+    labels: NDArray[np.int64],
+) -> Resident | Streamed:
+    """The samples `index` of images and their labels: on the device, or read from disk batch by batch."""
+    train = config.train
+    how = (info, device, train.channels_last, train.augment, train.normalise)
+    if info.resident:
+        return Resident(images[index], labels[index], *how)
+    return Streamed(images, index, labels[index], *how)
+
+
+def _known_classes(dataset: Dataset, known: int | None) -> Dataset:
+    """Leave foreign classes out of the test set, and out of what a network tells apart."""
+    if known is None:
+        return dataset
+    rows = np.flatnonzero(dataset.test_labels < known)
+    info = replace(dataset.info, num_classes=known, class_names=dataset.info.class_names[:known])
+    return replace(
+        dataset, info=info, test_images=dataset.test_images[rows], test_labels=dataset.test_labels[rows].copy()
+    )
+
+
+def _truth(corruption: noise.Corruption) -> NDArray[np.int64]:
+    assert corruption.clean is not None
+    foreign = np.zeros(len(corruption.given), dtype=bool) if corruption.is_ood is None else corruption.is_ood
+    return np.where(foreign, FOREIGN, corruption.clean)
 
 
 def _trace_positions(config: RunConfig, num_train: int) -> np.ndarray:
@@ -114,10 +178,11 @@ def _trace_positions(config: RunConfig, num_train: int) -> np.ndarray:
 
 
 def _facts(config: RunConfig, corruption: noise.Corruption, parts: Split, device: torch.device) -> dict[str, Any]:
-    facts: dict[str, Any] = {
-        "noise_rate": float(corruption.wrong[parts.train_index].mean()),  # the effective rate: of what is trained on
-        "noise_type": config.noise.family,
-    }
+    facts: dict[str, Any] = {"noise_type": config.noise.family}
+    if corruption.clean is not None:
+        facts["noise_rate"] = float(corruption.wrong[parts.train_index].mean())  # effective: of what is trained on
+    elif corruption.expected is not None:
+        facts["noise_rate"] = corruption.expected  # what somebody believes
     if corruption.transition is not None:
         facts["transition"] = torch.from_numpy(corruption.transition.astype(np.float32)).to(device)
     return facts

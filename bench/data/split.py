@@ -18,15 +18,27 @@ class Split:
 
     train_index: NDArray[np.int64]
     val_index: NDArray[np.int64]
+    trusted_index: NDArray[np.int64]
 
 
-def split(given: ArrayLike, num_classes: int, *, val: float, limit: int | None, digest: str, noise_seed: int) -> Split:
+def split(
+    given: ArrayLike,
+    num_classes: int,
+    *,
+    val: float,
+    limit: int | None,
+    digest: str,
+    noise_seed: int,
+    trusted: int = 0,
+    clean: ArrayLike | None = None,
+) -> Split:
     """Hold out a random `val` of every given class, no clean label being asked.
 
     `given` holds the N labels of the official training set. A `limit` first keeps so many of the N at random, and
     those are split. round(val * kept) samples are held out, shared among the classes by largest remainder. The draw
     depends on the data set's digest and the noise seed alone; a smaller `limit` or `val` takes a part of what a
-    larger one takes, as far as the shares of the classes allow.
+    larger one takes, as far as the shares of the classes allow. Then `trusted` samples, equally many of every true
+    class in `clean` (N,), leave the training part: that alone needs true labels.
     """
     labels = np.asarray(given)
     _validate(labels, num_classes, val, limit)
@@ -38,7 +50,13 @@ def split(given: ArrayLike, num_classes: int, *, val: float, limit: int | None, 
     for label, count in enumerate(_shares(np.bincount(labels, minlength=num_classes), val)):
         members = np.flatnonzero(labels == label)
         held_out[members[np.argsort(key[members], kind="stable")[:count]]] = True
-    parts = kept[~held_out], kept[held_out]
+    train_index = kept[~held_out]
+    chosen = np.zeros(len(train_index), dtype=bool)
+    if trusted:
+        if clean is None:
+            raise ValueError("trusted samples need true labels, and nobody knows those of these data")
+        chosen = _equal_per_class(np.asarray(clean)[train_index], key[~held_out], trusted, num_classes)
+    parts = train_index[~chosen], kept[held_out], train_index[chosen]
     for part in parts:
         part.setflags(write=False)
     return Split(*parts)
@@ -54,6 +72,24 @@ def _shares(counts: NDArray[np.int64], val: float) -> list[int]:
     for label in by_remainder[: wanted - sum(shares)]:
         shares[label] += 1
     return shares
+
+
+def _equal_per_class(
+    truth: NDArray[np.int64], key: NDArray[np.float64], trusted: int, num_classes: int
+) -> NDArray[np.bool_]:
+    """Return the mask of the trusted / C samples of every true class with the largest keys.
+
+    The smallest keys of a class went to validation, so a larger `val` does not change who is trusted at first.
+    """
+    if trusted % num_classes:
+        raise ValueError(f"trusted must be a multiple of the {num_classes} classes, got {trusted}")
+    chosen = np.zeros(len(truth), dtype=bool)
+    for label in range(num_classes):
+        members = np.flatnonzero(truth == label)
+        if len(members) <= trusted // num_classes:
+            raise ValueError(f"trusted {trusted} takes all {len(members)} training samples of class {label}")
+        chosen[members[np.argsort(-key[members], kind="stable")[: trusted // num_classes]]] = True
+    return chosen
 
 
 def _validate(labels: NDArray[np.generic], num_classes: int, val: float, limit: int | None) -> None:

@@ -82,8 +82,10 @@ def _accuracy_of_head(payload: Payload, rule: str, head: str) -> float | None:
         return sum(recent) / (len(recent) * total)
     if rule == "oracle":
         return max(test) / total
+    totals = payload["totals"]
+    held_out = totals["val"] if rule == "noisy_val" else totals.get("val_clean", totals["val"])
     choose_by = series(payload, head, "val_noisy" if rule == "noisy_val" else "val_clean")
-    if choose_by is None or not payload["totals"]["val"]:
+    if choose_by is None or not held_out:
         return None
     return test[first_maximum(choose_by)] / total
 

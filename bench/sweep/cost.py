@@ -7,10 +7,9 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from statistics import median
 
-from bench.data import datasets
 from bench.files import canonical
 from bench.fingerprint import ROOT
 from bench.sweep.devices import Slot
@@ -64,10 +63,12 @@ def _units(run: Planned) -> int:
 
 def _samples(run: Planned) -> tuple[int, int]:
     """Training samples of an epoch, and samples scored after it."""
-    info, data = datasets.info(run.config.dataset.name), run.config.dataset
+    info, data = run.info, run.config.dataset
     total = data.train_limit or info.train_size
     held_out = round(data.val * total)
-    train = total - held_out
+    train = total - held_out - data.trusted
+    held_out += info.val_size
+    train = min(train, info.epoch_size or train)
     return train, min(data.test_limit or info.test_size, info.test_size) + held_out + min(
         run.config.train.trace_samples, train
     )
@@ -80,7 +81,13 @@ def _probe(run: Planned, slot: Slot) -> dict[str, float] | None:
         "CUDA_VISIBLE_DEVICES": slot.gpu or "",
         "OMP_NUM_THREADS": str(run.config.train.threads),
     }
-    command = [sys.executable, "-m", "bench.training.probe", json.dumps(run.config.to_dict()), device]
+    command = [
+        sys.executable,
+        "-m",
+        "bench.training.probe",
+        json.dumps([run.config.to_dict(), asdict(run.info)]),
+        device,
+    ]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     try:
         figures: dict[str, float] = json.loads(done.stdout)

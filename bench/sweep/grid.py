@@ -15,12 +15,14 @@ from typing import Any
 
 from bench import config as cfg
 from bench.data import datasets
+from bench.data.attachments import pinned
+from bench.data.datasets import DatasetInfo
 from bench.files import NAME_PATTERN, check_name, parse, read_regular, sha256
 from bench.names import unknown
-from bench.sweep.recipes import UNIFORM
+from bench.sweep.recipes import uniform
 from bench.training.catalog import NETWORKS, SMALLEST_SIDE
 from methods import registry
-from noise import NoiseSpec
+from noise import NoiseSpec, family_of
 
 SUITES = Path(__file__).resolve().parent.parent / "suites"
 DEFAULT = "quickstart"
@@ -42,6 +44,7 @@ class Suite:
     val: float = 0.1
     train_limit: int | None = None
     test_limit: int | None = None
+    trusted: int = 0  # samples with true labels, taken out of training for the methods that ask for them
     train: dict[str, Any] = field(default_factory=dict)  # overrides of the recipe
     params: dict[str, dict[str, Any]] = field(default_factory=dict)  # method -> hyper-parameters
 
@@ -60,6 +63,7 @@ class Planned:
     run_id: str
     noise: str  # the noise as the suite writes it
     networks: int  # trained in this run: its cost in epochs of one network
+    info: DatasetInfo
 
 
 def available() -> list[str]:
@@ -200,9 +204,12 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def expand(suite: Suite) -> list[Planned]:
-    """Every run of a suite in table order, defaults resolved; ValueError if one makes no sense."""
-    info = datasets.info(suite.dataset)
+def expand(suite: Suite, data_dir: Path | None = None) -> list[Planned]:
+    """Every run of a suite in table order, defaults resolved; ValueError if one makes no sense.
+
+    `data_dir` is looked at for data sets alone whose content is not known beforehand.
+    """
+    info = datasets.info(suite.dataset, data_dir)
     if suite.train_limit is not None and not 4 <= suite.train_limit <= info.train_size:
         raise ValueError(
             f"train_limit must be between 4 and {info.train_size:,}, the size of {info.name}; got {suite.train_limit}"
@@ -210,23 +217,41 @@ def expand(suite: Suite) -> list[Planned]:
     total = suite.train_limit or info.train_size
     if 0 <= suite.val < 1 and total - round(suite.val * total) < 2:
         raise ValueError(f"val {suite.val} leaves fewer than 2 of {total:,} samples to train on")
-    specs = [NoiseSpec.parse(text) for text in suite.noise]
+    specs = [resolved(text, info) for text in suite.noise]
     infos = [registry.describe(spec) for spec in suite.methods]
     _check_names(suite, infos)
-    dataset = cfg.DatasetConfig(info.name, info.digest, suite.val, suite.train_limit, suite.test_limit)
+    dataset = cfg.DatasetConfig(info.name, info.digest, suite.val, suite.train_limit, suite.test_limit, suite.trusted)
     planned: dict[str, Planned] = {}
     for text, spec in zip(suite.noise, specs, strict=True):
         for method in infos:
             params = method.resolve(suite.params.get(method.name, {}))
-            train = _train(suite, method)
+            train = _train(suite, method, info)
             for seed in suite.seeds:
                 noise_seed = seed if suite.noise_seed is None else suite.noise_seed
                 noise = cfg.NoiseConfig(**spec.to_dict(), seed=noise_seed)
                 config = cfg.RunConfig(dataset, noise, cfg.MethodConfig(method.name, params), train, seed).checked()
-                planned.setdefault(
-                    config.run_id, Planned(config, method.spec, config.run_id, text, method.num_networks)
-                )
+                run = Planned(config, method.spec, config.run_id, text, method.num_networks, info)
+                planned.setdefault(config.run_id, run)
     return list(planned.values())
+
+
+def resolved(text: str, info: DatasetInfo) -> NoiseSpec:
+    """The spec of `text` on a data set: its map, where none is named, and the content of the file that it names."""
+    spec = NoiseSpec.parse(text)
+    family = family_of(spec.family)
+    if family.maps and spec.map is None:
+        if info.asymmetric is None:
+            raise ValueError(
+                f"noise {text!r}: no map is usual for {info.name}; name one, as in {text}:map={family.maps[0]}; "
+                f"available: {', '.join(family.maps)}"
+            )
+        spec = replace(spec, map=info.asymmetric)
+    if not info.true_labels and not family.keeps_labels:
+        raise ValueError(
+            f"noise {text!r}: {info.name} comes with its own wrong labels, and nobody knows the true ones; write "
+            "--noise none"
+        )
+    return pinned(spec)
 
 
 def _check_names(suite: Suite, infos: Sequence[registry.MethodInfo]) -> None:
@@ -242,8 +267,8 @@ def _check_names(suite: Suite, infos: Sequence[registry.MethodInfo]) -> None:
         raise unknown("baseline", suite.baseline, names)
 
 
-def _train(suite: Suite, method: registry.MethodInfo) -> cfg.TrainConfig:
-    settings: dict[str, Any] = UNIFORM[suite.dataset]
+def _train(suite: Suite, method: registry.MethodInfo, info: DatasetInfo) -> cfg.TrainConfig:
+    settings = uniform(info)
     if suite.preset != "uniform":
         if suite.preset not in method.presets:
             have = ["uniform", *method.presets]
@@ -252,11 +277,11 @@ def _train(suite: Suite, method: registry.MethodInfo) -> cfg.TrainConfig:
     settings = merge(settings, suite.train)
     if settings["network"] not in NETWORKS:
         raise unknown("network", settings["network"], NETWORKS)
-    (_, height, width), smallest = datasets.info(suite.dataset).shape, SMALLEST_SIDE[settings["network"]]
+    (_, height, width), smallest = info.shape, SMALLEST_SIDE[settings["network"]]
     if min(height, width) < smallest:
         raise ValueError(
             f"network {settings['network']!r} needs images of at least {smallest} x {smallest} pixels, "
-            f"but {suite.dataset} has {height} x {width}; see: run_bench.py list networks"
+            f"but {info.name} has {height} x {width}; see: run_bench.py list networks"
         )
     train: cfg.TrainConfig = cfg.typed(cfg.TrainConfig, {**settings, "preset": suite.preset}, "train")
     return train

@@ -157,11 +157,12 @@ def _check_length(payload: Mapping[str, Any]) -> None:
 
 def _limits(totals: Mapping[str, Any]) -> dict[str, int]:
     """Return the greatest possible value of each count; a limit of 0 where clean labels are unknown."""
-    trace, wrong = totals["trace"], totals["trace_wrong"] or 0
+    wrong = totals["trace_wrong"] or 0
+    trace = totals["trace"] - (totals.get("trace_foreign") or 0)
     limits = {
         "test": totals["test"],
         "val_noisy": totals["val"],
-        "val_clean": totals["val"],
+        "val_clean": totals.get("val_clean", totals["val"]),
         "right_fit": trace - wrong,
         "wrong_fit": wrong,
         "wrong_recovered": wrong,

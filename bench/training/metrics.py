@@ -12,6 +12,7 @@ from torch import Tensor
 from methods.base import Batch, Step
 
 Count = dict[str, int]
+PartCount = dict[str, int | None]  # None: the true labels would have to be known
 
 
 class Traces:
@@ -48,10 +49,13 @@ class Traces:
             self.relabelled[index] = step.relabelled.argmax(-1)
             self.seen["relabelled"][index] = True
 
-    def summary(self, given: Tensor, clean: Tensor) -> dict[str, Any]:
-        """The epoch in plain numbers, held against labels (N,): was right what the steps chose, scored, corrected?"""
+    def summary(self, given: Tensor, clean: Tensor | None) -> dict[str, Any]:
+        """The epoch in plain numbers, held against labels (N,): was right what the steps chose, scored, corrected?
+
+        Without true labels nobody can say what was right: those counts are None, and there is no score_auc.
+        """
         steps = max(1, self.steps)
-        right = given == clean
+        right = None if clean is None else given == clean
         record: dict[str, Any] = {
             "loss": [finite(x / steps) for x in self.loss.tolist()],
             "scalars": {name: finite(float(value) / steps) for name, value in sorted(self.scalars.items())},
@@ -65,16 +69,17 @@ class Traces:
                 {
                     "seen": int(seen.sum()),
                     "selected": int((row & seen).sum()),
-                    "selected_right": int((row & seen & right).sum()),
+                    "selected_right": None if right is None else int((row & seen & right).sum()),
                 }
                 for row in self.selected
             ]
-        if bool(self.seen["clean_score"].any()):
+        if right is not None and bool(self.seen["clean_score"].any()):
             seen = self.seen["clean_score"]
             record["score_auc"] = [auc(row[seen], right[seen]) for row in self.clean_score]
         if bool(self.seen["relabelled"].any()):
             seen = self.seen["relabelled"]
-            record["correction"] = {"seen": int(seen.sum()), "right": int((seen & (self.relabelled == clean)).sum())}
+            true = None if clean is None else int((seen & (self.relabelled == clean)).sum())
+            record["correction"] = {"seen": int(seen.sum()), "right": true}
         return record
 
 
@@ -121,8 +126,15 @@ def correct(predicted: Tensor, labels: Tensor) -> int:
     return int((predicted == labels).sum())
 
 
-def memorisation(predicted: Tensor, given: Tensor, clean: Tensor) -> Count:
-    """How a head treats training samples: right labels fitted, wrong labels fitted, true classes recovered."""
+def memorisation(predicted: Tensor, given: Tensor, clean: Tensor, truth: bool = True) -> PartCount:
+    """How a head treats training samples: right labels fitted, wrong labels fitted, true classes recovered.
+
+    Foreign images, of true class -1, have no right label and are in no count; without `truth` there is none at all.
+    """
+    if not truth:
+        return {"right_fit": None, "wrong_fit": None, "wrong_recovered": None}
+    own = clean >= 0
+    given, clean, predicted = given[own], clean[own], predicted[own] if len(predicted) else predicted
     wrong = given != clean
     as_given = predicted == given
     return {

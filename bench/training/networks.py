@@ -13,6 +13,7 @@ from torch.nn import functional
 from bench.data.datasets import DatasetInfo
 from bench.names import unknown
 from bench.training.catalog import NETWORKS, SMALLEST_SIDE
+from bench.vision import torchvision
 
 _PRECISIONS = ("float32", "bf16")
 
@@ -180,9 +181,20 @@ def _resnet32(info: DatasetInfo, precision: str) -> Network:
     return KaimingNetwork(stages, nn.Linear(64, info.num_classes), precision)
 
 
+def _resnet50(info: DatasetInfo, precision: str) -> Network:
+    """He et al., CVPR 2016, arXiv:1512.03385, with the stem for photographs, in torchvision's form."""
+    whole = torchvision().models.resnet50(weights=None, num_classes=info.num_classes)
+    if info.shape[0] != 3:
+        whole.conv1 = nn.Conv2d(info.shape[0], 64, 7, stride=2, padding=3, bias=False)
+    stem = nn.Sequential(whole.conv1, whole.bn1, whole.relu, whole.maxpool)
+    stages = [stem, whole.layer1, whole.layer2, whole.layer3, whole.layer4]
+    return KaimingNetwork(stages, whole.fc, precision)
+
+
 _BUILDERS: dict[str, Callable[[DatasetInfo, str], Network]] = {
     "cnn9": _cnn9,
     "digits_cnn": _digits_cnn,
     "resnet18": _resnet18,
     "resnet32": _resnet32,
+    "resnet50": _resnet50,
 }

@@ -1,4 +1,7 @@
-"""How long a network takes here: a few steps on random images.  `python -m bench.training.probe CONFIG DEVICE`."""
+"""How long a network takes here: a few steps on random images.
+
+`python -m bench.training.probe '[CONFIG, DATASET_INFO]' DEVICE`
+"""
 
 import json
 import sys
@@ -9,7 +12,7 @@ import torch
 from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from bench.config import RunConfig
-from bench.data import datasets
+from bench.data.datasets import DatasetInfo
 from bench.training import networks
 from bench.training.trainer import EVAL_BATCH, configure_torch
 
@@ -17,11 +20,12 @@ WARM_UP, ROUNDS = 1, 3
 
 
 def main(argv: list[str]) -> int:
-    """Print {"train": seconds, "evaluate": seconds} per sample for one network of the config."""
-    config, device = RunConfig.from_dict(json.loads(argv[0])), torch.device(argv[1])
+    """Print {"train": seconds, "evaluate": seconds} per sample for one network, on images like the data set's."""
+    settings, facts = json.loads(argv[0])
+    config, info, device = RunConfig.from_dict(settings), DatasetInfo(**facts), torch.device(argv[1])
     configure_torch(config, device)
     scored = EVAL_BATCH[device.type]
-    info, batch = datasets.info(config.dataset.name), config.train.batch_size
+    batch = config.train.batch_size
     layout = torch.channels_last if config.train.channels_last else torch.contiguous_format
     network = networks.build(config.train.network, info, seed=0, precision=config.train.precision)
     network = convert_conv2d_weight_memory_format(network.to(device), layout)

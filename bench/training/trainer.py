@@ -107,14 +107,16 @@ class Trainer:
     def _record(self, epoch: int, traces: metrics.Traces) -> dict[str, Any]:
         data = self.data
         test, val, trace = self._predict("test"), self._predict("val"), self._predict("trace")
-        heads: dict[str, dict[str, int]] = {}
+        official = self._predict("val_clean")  # validation images with true labels of their own
+        heads: dict[str, dict[str, int | None]] = {}
         for head, predicted in test.items():
             heads[head] = {"test": metrics.correct(predicted, data.test_labels), "val_noisy": 0, "val_clean": 0}
             if val:
                 heads[head]["val_noisy"] = metrics.correct(val[head], data.splits["val"].given)
-                heads[head]["val_clean"] = metrics.correct(val[head], data.clean["val"])
+            if (official or val) and len(data.clean["val_clean"]):
+                heads[head]["val_clean"] = metrics.correct((official or val)[head], data.clean["val_clean"])
             fitted = trace.get(head, torch.empty(0, dtype=torch.int64, device=self.device))
-            heads[head] |= metrics.memorisation(fitted, data.given_trace, data.clean["trace"])
+            heads[head] |= metrics.memorisation(fitted, data.given_trace, data.clean["trace"], data.truth)
         record = {
             "epoch": epoch,
             "lr": self.task.optimizers[0].param_groups[0]["lr"] if self.task.optimizers else 0.0,
@@ -124,11 +126,11 @@ class Trainer:
             "diverged": not bool(traces.finite) or any(bool((predicted < 0).any()) for predicted in test.values()),
         }
         self.test_predictions = test
-        return record | traces.summary(data.splits["train"].given, data.clean["train"])
+        return record | traces.summary(data.splits["train"].given, data.clean["train"] if data.truth else None)
 
     def _knowledge(self, traces: metrics.Traces, trace: dict[str, torch.Tensor]) -> list[dict[str, int]]:
         seen = traces.seen["selected"]
-        if not trace or not bool(seen.any()):
+        if not trace or not self.data.truth or not bool(seen.any()):
             return []
         where = self.data.trace_index
         return [

@@ -90,7 +90,7 @@ def test_a_wrong_text_is_refused_in_one_line(text, message):
     ("data", "message"),
     [
         ({"family": "symmetric", "rat": 0.2}, "unknown noise key 'rat'; did you mean 'rate'?"),
-        ({"family": "symmetric"}, "noise needs 'rate', got only: family"),
+        ({"family": "symmetric"}, "noise rate must be a number in [0, 1), got None"),
         ({}, "noise needs 'family', got only: nothing"),
     ],
 )

@@ -124,3 +124,39 @@ def test_what_is_impossible_is_refused_with_what_is_allowed(change, message) -> 
     labels = change.pop("labels", labels_of([10, 10]))
     with pytest.raises(ValueError, match=message):
         cut(labels, **change)
+
+
+def test_trusted_samples_are_equal_per_true_class_and_leave_training() -> None:
+    clean = labels_of([40, 60, 30])
+    given = (clean + (np.arange(130) % 4 == 0)) % 3
+    settings = {"val": 0.1, "limit": None, "digest": DIGEST, "noise_seed": 0}
+    parts = split(given, 3, **settings, trusted=30, clean=clean)
+    without = split(given, 3, **settings)
+    assert np.bincount(clean[parts.trusted_index]).tolist() == [10, 10, 10]
+    assert parts.val_index.tolist() == without.val_index.tolist()
+    assert sorted([*parts.train_index, *parts.trusted_index]) == without.train_index.tolist()
+    assert len(without.trusted_index) == 0
+
+
+def test_trusted_samples_are_nested_and_follow_the_noise_seed() -> None:
+    clean = labels_of([50, 50])
+
+    def trusted(count: int, seed: int = 0) -> set[int]:
+        parts = split(clean, 2, val=0.2, limit=None, digest=DIGEST, noise_seed=seed, trusted=count, clean=clean)
+        return set(parts.trusted_index.tolist())
+
+    assert trusted(10) < trusted(20)
+    assert trusted(10) != trusted(10, seed=1)
+
+
+@pytest.mark.parametrize(
+    ("trusted", "clean", "text"),
+    [
+        (5, [0, 1] * 10, "trusted must be a multiple of the 2 classes, got 5"),
+        (20, [0, 1] * 10, "trusted 20 takes all 10 training samples of class 0"),
+        (2, None, "trusted samples need true labels, and nobody knows those of these data"),
+    ],
+)
+def test_trusted_samples_that_cannot_be_had_are_refused(trusted, clean, text) -> None:
+    with pytest.raises(ValueError, match=text):
+        split([0, 1] * 10, 2, val=0, limit=None, digest=DIGEST, noise_seed=0, trusted=trusted, clean=clean)

@@ -1,0 +1,1 @@
+"""How fast the harness is, as ratios to what it replaces, measured in turns within one run."""
