@@ -12,6 +12,7 @@ from noise.card import card
 from noise.card_text import card_line, card_text, matrix_text
 from noise.families import Dialect, Injector, available, describe, dialect_of, family_of, register
 from noise.files import from_bytes, to_bytes
+from noise.formats import write_labels
 from noise.spec import NoiseSpec
 
 for _module in pkgutil.iter_modules(__path__):  # each family registers itself on import
@@ -37,4 +38,5 @@ __all__ = [
     "noise_id",
     "register",
     "to_bytes",
+    "write_labels",
 ]

@@ -132,7 +132,7 @@ class Asymmetric(Injector):
         ),
         "elr": Dialect(
             draw=draws.elr,
-            definition="class by class on labels already changed: flipped cats can return (block5_next: patrini, seed 0)",
+            definition="class by class on labels already changed: flipped cats return (block5_next: patrini, seed 0)",
             used_by="ELR(+), SOP, GJS",
             convention="exclusive",
             flips="exact per class, chained (block5_next: per sample)",

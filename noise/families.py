@@ -3,7 +3,7 @@
 import difflib
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -31,6 +31,7 @@ class Dialect:
     effective: str = ""
     source: str = ""  # the paper, or the repository whose code it is
     maps: tuple[str, ...] | None = None  # of the family's, those it is defined for; None: all
+    defaults: Mapping[str, Any] = field(default_factory=dict)  # options whose default differs from the family's
     ours: bool = False  # drawn by our generator, and so with a choice of `flips`
 
 
@@ -54,9 +55,10 @@ class Injector:
         return f"{cls.family}:0.2" if cls.rated else f"{cls.family}:{cls.leading.upper()}".rstrip(":")
 
     @classmethod
-    def option_defaults(cls) -> dict[str, Any]:
-        """Return the options in the order of their declaration, with defaults."""
-        return {f.name: f.default for f in fields(cls)}
+    def option_defaults(cls, dialect: str = "native") -> dict[str, Any]:
+        """Return the options in the order of their declaration, with the defaults of a dialect."""
+        own = cls.dialects[dialect].defaults if dialect in cls.dialects else {}
+        return {f.name: own.get(f.name, f.default) for f in fields(cls)}
 
     @classmethod
     def create(cls, options: Mapping[str, Any]) -> "Injector":

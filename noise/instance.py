@@ -10,10 +10,14 @@ Dialect `ptd` repeats the draws of the authors' code (xiaoboxia/Part-dependent-l
 it) in float32. Native, in float64: two uniforms per sample as in every native family (who, where), then N uniforms
 for q, then W. "iid" flips where who < q. "exact" takes floor(E[q] N_c + 1/2) samples of each class, those with the
 smallest who - std z, z the normal quantile of q's uniform: the rate at which "iid" would begin to flip them, were
-the normal not cut. So it is nested over rates, with the same wrong classes.
+the normal not cut. So it is nested over rates, with the same wrong classes; "total" does so over all classes at once.
+
+Dialect `cores` (Cheng et al., ICLR 2021, arXiv:2010.02347) draws one projection for all classes, so that one class
+takes nearly all flips of every other, and always from seed 0.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -24,6 +28,11 @@ from noise.base import Drawn, Request
 from noise.draws import Floats, choice_loop, first_above, native_generator, wrong_samples
 from noise.families import Dialect, Injector, not_among, register
 from noise.spec import NoiseSpec
+
+CHUNK = 5000  # images projected at once, so that their float copies stay small
+POOL = 1_000_000  # rates that the CORES code draws before it drops those outside (0, 1)
+
+Draw = Callable[[], NDArray[Any]]
 
 
 def expected_rate(rate: float, std: float, upper: float) -> float:
@@ -41,16 +50,25 @@ def flip_rates(uniform: Floats, rate: float, std: float, upper: float) -> Floats
     return np.asarray(truncnorm.ppf(uniform, -rate / std, (upper - rate) / std, loc=rate, scale=std))
 
 
+def softmax_without(scores: NDArray[Any], true: NDArray[np.int64]) -> NDArray[Any]:
+    """Return the softmax of (n, C) scores over all classes but the true one of each row."""
+    scores[np.arange(len(true)), true] = -np.inf
+    scores = np.exp(scores - scores.max(axis=1, keepdims=True))
+    shares: NDArray[Any] = scores / scores.sum(axis=1, keepdims=True)
+    return shares
+
+
 @register("instance")
 @dataclass(frozen=True)
 class Instance(Injector):
     """Every image has its own rate, and its pixels choose the wrong class."""
 
     needs_images: ClassVar[bool] = True
+    uses: ClassVar[tuple[str, ...]] = ("mean", "std")
 
     std: float = 0.1  # spread of the rates before the cut
     upper: float = 1.0  # no image has a larger rate
-    scale: str = "raw"  # pixels as given, or "unit": divided by 255
+    scale: str = "raw"  # pixels as given, "unit": divided by 255, or "standard": by the data set's mean and deviation
     layout: str = "hwc"  # how (N, H, W, A) images become rows; "chw": one channel after the other
 
     def __post_init__(self) -> None:
@@ -58,7 +76,8 @@ class Instance(Injector):
             raise ValueError(f"noise option 'std' must be in [0.0001, 1], got {self.std:g}")
         if not 0 < self.upper <= 1:
             raise ValueError(f"noise option 'upper' must be in (0, 1], got {self.upper:g}")
-        for name, value, allowed in (("scale", self.scale, ("raw", "unit")), ("layout", self.layout, ("hwc", "chw"))):
+        scales, layouts = ("raw", "unit", "standard"), ("hwc", "chw")
+        for name, value, allowed in (("scale", self.scale, scales), ("layout", self.layout, layouts)):
             if value not in allowed:
                 raise ValueError(not_among(f"unknown {name} {value!r} of the images", value, allowed))
 
@@ -67,44 +86,52 @@ class Instance(Injector):
         super().check(spec)
         if spec.rate is not None and spec.rate >= self.upper:
             raise ValueError(f"noise rate must be below option 'upper' = {self.upper:g}, got {spec.rate:g}")
+        if spec.dialect == "cores" and (self.std, self.upper, self.scale) != (0.1, 1.0, "raw"):
+            raise ValueError("dialect 'cores' has std 0.1, upper 1 and scale raw; only layout can be chosen")
 
-    def rows(self, images: NDArray[Any]) -> NDArray[Any]:
-        """Return (N, D) pixels in the layout asked for; images that come flat stay as they are."""
+    def rows(self, images: NDArray[Any], request: Request, dtype: type) -> NDArray[Any]:
+        """Return (n, D) pixels in the layout and scale asked for; images that come flat stay as they are."""
+        if self.scale == "standard":
+            if "mean" not in request.attached:
+                raise ValueError("scale=standard needs the mean and deviation of the data set: name it by --dataset")
+            images = (images - request.attached["mean"]) / request.attached["std"]
         if self.layout == "chw" and images.ndim == 4:
             images = images.transpose(0, 3, 1, 2)
-        rows = images.reshape(len(images), -1)
-        if np.issubdtype(rows.dtype, np.floating) and not np.isfinite(rows).all():
-            raise ValueError("images must be finite, got NaN or infinity")
-        return rows
+        rows: NDArray[Any] = images.reshape(len(images), -1).astype(dtype)
+        return rows / np.dtype(dtype).type(255) if self.scale == "unit" else rows
 
-    def targets(self, rows: NDArray[Any], clean: NDArray[np.int64], weights: NDArray[Any]) -> NDArray[Any]:
-        """Return (N, C) chances of each wrong class, given that the label is wrong; `weights` is (C, D, C)."""
-        chances = np.zeros((len(clean), weights.shape[2]), dtype=weights.dtype)
-        for c in np.unique(clean):
+    def targets(self, request: Request, draw: Draw, dtype: type) -> NDArray[Any]:
+        """Return (N, C) chances of each wrong class, given that the label is wrong.
+
+        `draw` gives the (D, C) projection of one class after the other, so that one alone is in memory.
+        """
+        clean, images = request.clean, _finite(request)
+        chances: NDArray[Any] = np.zeros((len(clean), request.num_classes), dtype=dtype)
+        for c in range(request.num_classes):
+            weights: NDArray[Any] = draw().astype(dtype, copy=False)
             members = np.flatnonzero(clean == c)
-            pixels = rows[members].astype(weights.dtype)
-            scores = (pixels / weights.dtype.type(255) if self.scale == "unit" else pixels) @ weights[c]
-            scores[:, c] = -np.inf
-            scores = np.exp(scores - scores.max(axis=1, keepdims=True))
-            chances[members] = scores / scores.sum(axis=1, keepdims=True)
+            for start in range(0, len(members), CHUNK):
+                some = members[start : start + CHUNK]
+                chances[some] = softmax_without(self.rows(images[some], request, dtype) @ weights, clean[some])
         return chances
 
     def native(self, request: Request) -> Drawn:
         """Draw in float64 from PCG64."""
         from scipy.special import ndtri
 
-        clean, num_classes, spec = request.clean, request.num_classes, request.spec
+        clean, num_classes, spec, rate = request.clean, request.num_classes, request.spec, request.rate
         rng = native_generator(request.seed, spec.family, spec.map, spec.options, clean)
         who, where, level = rng.random(len(clean)), rng.random(len(clean)), rng.random(len(clean))
-        rows = self.rows(np.asarray(request.images))
-        weights = rng.standard_normal((num_classes, rows.shape[1], num_classes))
-        rates = flip_rates(level, request.rate, self.std, self.upper)
-        expected = expected_rate(request.rate, self.std, self.upper)
+        width = _finite(request)[:1].size
+        target_chances = self.targets(request, lambda: rng.standard_normal((width, num_classes)), np.float64)
+        rates = flip_rates(level, rate, self.std, self.upper)
+        expected = expected_rate(rate, self.std, self.upper)
         if spec.flips == "iid":
             wrong = who < rates
         else:
-            wrong = wrong_samples(clean, np.full(num_classes, expected), who - self.std * ndtri(level), "exact")
-        target = first_above(np.cumsum(self.targets(rows, clean, weights), axis=1), where)
+            key = who - self.std * ndtri(level)
+            wrong = wrong_samples(clean, np.full(num_classes, expected), key, spec.flips)
+        target = first_above(np.cumsum(target_chances, axis=1), where)
         return Drawn(np.where(wrong, target, clean), expected, flip_rate=rates)
 
     def ptd(self, request: Request) -> Drawn:
@@ -112,11 +139,36 @@ class Instance(Injector):
         clean, num_classes, rate = request.clean, request.num_classes, request.rate
         state = np.random.RandomState(request.seed)
         rates = flip_rates(state.random_sample(len(clean)), rate, self.std, self.upper)
-        rows = self.rows(np.asarray(request.images))
-        weights = state.randn(num_classes, rows.shape[1], num_classes).astype(np.float32)
-        chances = rates[:, None] * self.targets(rows, clean, weights)
+        width = _finite(request)[:1].size
+        chances = rates[:, None] * self.targets(request, lambda: state.randn(width, num_classes), np.float32)
         chances[np.arange(len(clean)), clean] += 1 - rates
         return Drawn(choice_loop(state, chances), expected_rate(rate, self.std, self.upper), flip_rate=rates)
+
+    def cores(self, request: Request) -> Drawn:
+        """Draw as CORES and CAL do: seed 0, one projection for all classes, as many as their code thinks there are."""
+        clean, rate = request.clean, request.rate
+        if request.num_classes not in (10, 100):
+            raise ValueError(f"dialect 'cores' knows 10 or 100 classes, got {request.num_classes}")
+        state = np.random.RandomState(0)
+        pool = state.normal(rate, 0.1, POOL)
+        rates = pool[(pool > 0) & (pool < 1)][: len(clean)]
+        if len(rates) < len(clean):
+            raise ValueError(f"dialect 'cores' has rates for {len(rates):,} samples, got {len(clean):,}")
+        images, columns = _finite(request), 100 if clean.max() > 10 else 10
+        weights = state.normal(0, 1, (images[:1].size, columns))
+        chances = np.zeros((len(clean), request.num_classes))
+        for start in range(0, len(clean), CHUNK):
+            part = slice(start, start + CHUNK)
+            scores = self.rows(images[part], request, np.float64) @ weights
+            chances[part, :columns] = rates[part, None] * softmax_without(scores, clean[part])
+        chances[np.arange(len(clean)), clean] = 1 - rates
+        note = (
+            "the released code draws from seed 0, whatever seed is asked for, and takes one class for nearly all flips"
+        )
+        expected = expected_rate(rate, 0.1, 1.0)
+        return Drawn(
+            choice_loop(state, chances / chances.sum(axis=1, keepdims=True)), expected, None, rates, notes=(note,)
+        )
 
     dialects: ClassVar = {
         "native": Dialect(
@@ -126,6 +178,9 @@ class Instance(Injector):
             convention="exclusive",
             flips="exact per class",
             generator="PCG64",
+            formula="P(j | x, y) = q softmax(x W[y], without y)_j, q from normal(r, std) cut to [0, upper]",
+            effective="E[q]: .1 -> .129, .2 -> .205, .3 -> .300, .4 to .6 as asked",
+            source="arXiv:2006.07836, Alg. 2",
             ours=True,
         ),
         "ptd": Dialect(
@@ -135,5 +190,30 @@ class Instance(Injector):
             convention="exclusive",
             flips="iid",
             generator="RandomState",
+            formula="as native, in float32",
+            effective="E[q]",
+            source="github.com/xiaoboxia/Part-dependent-label-noise",
+        ),
+        "cores": Dialect(
+            draw=cores,
+            definition="as ptd, with one projection for all classes and always from seed 0",
+            used_by="CORES, CAL; SOP loads CAL's files",
+            convention="exclusive",
+            flips="iid",
+            generator="RandomState",
+            formula="P(j | x, y) = q softmax(x w, without y)_j, one w for all y",
+            effective="E[q]",
+            source="github.com/UCSC-REAL/cores",
+            defaults={"layout": "chw"},
         ),
     }
+
+
+def _finite(request: Request) -> NDArray[Any]:
+    """Return the images, or raise ValueError naming the first one that holds a NaN or an infinity."""
+    images = np.asarray(request.images)
+    if np.issubdtype(images.dtype, np.floating):
+        bad = np.flatnonzero(~np.isfinite(images.reshape(len(images), -1)).all(axis=1))
+        if len(bad):
+            raise ValueError(f"images must be finite, got NaN or infinity in image {bad[0]}")
+    return images

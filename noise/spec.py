@@ -51,7 +51,7 @@ class NoiseSpec:
         if self.map is not None and self.map not in family.maps:
             raise ValueError(not_among(f"{name} has no map {self.map!r}", self.map, family.maps))
         object.__setattr__(self, "rate", _checked_rate(family, self.rate))
-        injector = family.create(self.options)
+        injector = family.create({**family.dialects[self.dialect].defaults, **self.options})
         injector.check(self)
         object.__setattr__(self, "options", asdict(injector))
 
@@ -117,7 +117,7 @@ class NoiseSpec:
 
     def _extras(self) -> list[str]:
         family = family_of(self.family)
-        defaults = {"dialect": "native", "flips": "exact", "map": None, **family.option_defaults()}
+        defaults = {"dialect": "native", "flips": "exact", "map": None, **family.option_defaults(self.dialect)}
         values = {"dialect": self.dialect, "flips": self.flips, "map": self.map, **self.options}
         hidden = () if self.rate is not None else (family.leading,)
         return [f"{key}={value}" for key, value in values.items() if value != defaults[key] and key not in hidden]

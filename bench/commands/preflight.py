@@ -64,7 +64,7 @@ def _check_methods(todo: Sequence[Planned]) -> None:
 
 def _freeze(store: Store, dataset: datasets.Dataset, todo: Sequence[Planned], data_dir: Path | None) -> None:
     """Draw the wrong labels once, before the runs that share them, and keep the files that they come from."""
-    from bench.data.noisy import frozen
+    from bench.data.noisy import frozen, with_foreign
 
     seen = set()
     for run in todo:
@@ -72,4 +72,5 @@ def _freeze(store: Store, dataset: datasets.Dataset, todo: Sequence[Planned], da
         if key not in seen:
             seen.add(key)
             keep(NoiseSpec.parse(run.noise), store.noise / "files")
-            frozen(dataset, run.config.noise, store.noise, data_dir)
+            corruption = frozen(dataset, run.config.noise, store.noise, data_dir)
+            with_foreign(dataset, corruption, data_dir)

@@ -17,6 +17,7 @@ import noise
 from bench.data.datasets import DatasetInfo, MissingDataError, data_folder, info
 from bench.files import publish, read_regular
 from noise import NoiseSpec, formats, human
+from noise.tables import read_table
 
 Array = NDArray[Any]
 
@@ -72,11 +73,11 @@ def _read(spec: NoiseSpec, folder: Path | None = None) -> bytes:
 
 
 def _matrix(spec: NoiseSpec, dataset: DatasetInfo, data_dir: Path | None, folder: Path | None) -> dict[str, Array]:
-    return {"matrix": formats.read_table(_read(spec, folder), spec.options["path"])}
+    return {"matrix": read_table(_read(spec, folder), spec.options["path"])}
 
 
 def _scores(spec: NoiseSpec, dataset: DatasetInfo, data_dir: Path | None, folder: Path | None) -> dict[str, Array]:
-    return {"scores": formats.read_table(_read(spec, folder), spec.options["path"])}
+    return {"scores": read_table(_read(spec, folder), spec.options["path"])}
 
 
 def _labels(spec: NoiseSpec, dataset: DatasetInfo, data_dir: Path | None, folder: Path | None) -> dict[str, Array]:
@@ -86,13 +87,18 @@ def _labels(spec: NoiseSpec, dataset: DatasetInfo, data_dir: Path | None, folder
 
 
 def _human(spec: NoiseSpec, dataset: DatasetInfo, data_dir: Path | None, folder: Path | None) -> dict[str, Array]:
-    path = data_folder(data_dir) / "cifar-n" / human.KEYS[spec.options["labels"]][0]
+    file, given, clean = human.KEYS[spec.options["labels"]]
+    path = data_folder(data_dir) / "cifar-n" / file
     if not path.is_file():
         raise MissingDataError(
             f"noise {spec}: no {path}; the file comes from github.com/UCSC-REAL/cifar-10-100n (CC BY-NC 4.0)"
         )
-    labels = human.read(read_regular(path), spec.options["labels"])
-    return {"human_given": labels.given, "human_clean": labels.clean}
+    arrays = formats.read_cifar_n(read_regular(path))
+    for key in (given, clean):
+        if key is not None and key not in arrays:
+            raise ValueError(f"noise {spec}: {path} has no {key}; it has {', '.join(sorted(arrays))}")
+    truth = np.zeros(0, dtype=np.int64) if clean is None else arrays[clean]
+    return {"human_given": arrays[given], "human_clean": truth}
 
 
 def _source_size(spec: NoiseSpec, dataset: DatasetInfo, data_dir: Path | None, folder: Path | None) -> dict[str, Array]:

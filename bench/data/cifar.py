@@ -17,6 +17,7 @@ from bench.data.checksum import Checksum
 from bench.data.datasets import Archive, Arrays, DatasetInfo, in_memory
 from noise.pickles import unpickle
 
+
 @dataclass(frozen=True, slots=True)
 class Layout:
     """Where a CIFAR set lies under the data folder, and which key of a batch holds its labels."""

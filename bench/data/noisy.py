@@ -3,6 +3,7 @@
 import hashlib
 import inspect
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 import noise
 from bench.config import NoiseConfig
 from bench.data.attachments import attached
-from bench.data.datasets import Dataset
+from bench.data.datasets import Dataset, load
 from bench.files import canonical, parse, publish, read_regular, sha256
 
 
@@ -52,13 +53,34 @@ def frozen(
     return corruption
 
 
+def with_foreign(dataset: Dataset, corruption: noise.Corruption, data_dir: Path | None) -> Dataset:
+    """The data set with images of another one where the corruption says so, and as it is where it does not.
+
+    Raises ValueError if the other one's images are of another shape or scale, and MissingDataError if they are absent.
+    """
+    if corruption.is_ood is None or corruption.source_index is None or not (corruption.source_index >= 0).any():
+        return dataset
+    source = load(corruption.spec.options["source"], data_dir)
+    if source.info.shape != dataset.info.shape or source.info.pixel_max != dataset.info.pixel_max:
+        raise ValueError(
+            f"images of {source.info.name}, {source.info.shape} up to {source.info.pixel_max}, can't stand in for those "
+            f"of {dataset.info.name}, {dataset.info.shape} up to {dataset.info.pixel_max}; name another source="
+        )
+    rows = np.flatnonzero(corruption.is_ood & (corruption.source_index >= 0))
+    images = dataset.train_images[np.arange(len(dataset.train_images))]
+    images[rows] = source.train_images[corruption.source_index[rows]]
+    return replace(dataset, train_images=images)
+
+
 def draw(
     dataset: Dataset, spec: noise.NoiseSpec, seed: int, data_dir: Path | None, files: Path | None = None
 ) -> noise.Corruption:
     """The wrong labels that a spec makes of a data set, drawn anew; its pinned file is taken from `files`."""
     images = dataset.train_images if isinstance(dataset.train_images, np.ndarray) else None
     if images is None and noise.family_of(spec.family).needs_images:
-        raise ValueError(f"noise family {spec.family!r} reads all pixels, and those of {dataset.info.name} stay on disk")
+        raise ValueError(
+            f"noise family {spec.family!r} reads all pixels, and those of {dataset.info.name} stay on disk"
+        )
     return noise.corrupt(
         dataset.train_labels,
         images,

@@ -14,7 +14,7 @@ import noise
 from bench.config import RunConfig
 from bench.data.datasets import Dataset, DatasetInfo, Images, load
 from bench.data.loader import Resident
-from bench.data.noisy import frozen
+from bench.data.noisy import frozen, with_foreign
 from bench.data.split import Split, split
 from bench.data.streamed import Streamed
 from bench.seeds import derive
@@ -65,26 +65,7 @@ def prepare(config: RunConfig, data_dir: Path | None, noise_folder: Path | None,
             f"{config.dataset.name} has digest {dataset.info.digest[:12]}, the run wants {config.dataset.digest[:12]}"
         )
     corruption = frozen(dataset, config.noise, noise_folder, data_dir)
-    if corruption.is_ood is not None and "source" in config.noise.options:
-        dataset = with_foreign(dataset, corruption, load(config.noise.options["source"], data_dir))
-    return assemble(config, dataset, corruption, device)
-
-
-def with_foreign(dataset: Dataset, corruption: noise.Corruption, source: Dataset) -> Dataset:
-    """Return the data set with the images of another one where the corruption says so."""
-    if corruption.is_ood is None or corruption.source_index is None:
-        return dataset
-    if source.train_images.shape[1:] != dataset.train_images.shape[1:]:
-        raise ValueError(
-            f"{source.info.name} has images of {source.train_images.shape[1:]}, {dataset.info.name} of "
-            f"{dataset.train_images.shape[1:]} (H, W, channels): one cannot stand in for the other"
-        )
-    if source.info.pixel_max != dataset.info.pixel_max:
-        raise ValueError(f"{source.info.name} and {dataset.info.name} scale their pixels differently")
-    rows = np.flatnonzero(corruption.is_ood & (corruption.source_index >= 0))
-    images = np.array(dataset.train_images[np.arange(len(dataset.train_images))])
-    images[rows] = source.train_images[corruption.source_index[rows]]
-    return replace(dataset, train_images=images)
+    return assemble(config, with_foreign(dataset, corruption, data_dir), corruption, device)
 
 
 def assemble(config: RunConfig, dataset: Dataset, corruption: noise.Corruption, device: torch.device) -> Prepared:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import kstest, truncnorm
 
-from noise import NoiseSpec, corrupt
+from noise import NoiseSpec, Request, corrupt
 from noise.instance import Instance, expected_rate, flip_rates
 
 
@@ -34,7 +34,8 @@ def test_chances_of_the_wrong_classes_worked_out_by_hand():
     weights = np.zeros((3, 2, 3))
     weights[0] = [[9, 0, 1], [9, 1, 0]]  # class 0: scores of sample 0 are 27, 2, 1, of which 27 is its own
     weights[2] = [[0.0, 1, 9], [0, 0, 9]]  # class 2: scores of sample 1 are 0, 3, 27
-    chances = Instance().targets(rows, np.array([0, 2]), weights)
+    request = Request(np.array([0, 2]), rows, 3, NoiseSpec("instance", 0.2), 0)
+    chances = Instance().targets(request, iter(weights).__next__, np.float64)
     share = 1 / (1 + math.exp(-1))
     assert chances[0] == pytest.approx([0, share, 1 - share])
     share = 1 / (1 + math.exp(-3))
@@ -74,5 +75,5 @@ def test_one_confusing_class_per_image(toy10, toy10_rows):
 def test_images_are_asked_for():
     with pytest.raises(ValueError, match=r"^noise family 'instance' depends on the images, got none$"):
         corrupt([0, 1], None, 2, NoiseSpec("instance", 0.2), 0)
-    with pytest.raises(ValueError, match=r"^images must be finite, got NaN or infinity$"):
+    with pytest.raises(ValueError, match=r"^images must be finite, got NaN or infinity in image 1$"):
         corrupt([0, 1], np.array([[1.0], [np.nan]]), 2, NoiseSpec("instance", 0.2), 0)
