@@ -1,6 +1,7 @@
 """Augmentation of whole batches, by numbers drawn for each sample before the epoch begins.
 
-n samples in the store, B in a batch, A channels, H x W pixels, p pixels of padding on each side.
+n samples in the store, B in a batch, A channels, H x W pixels. What is stored is higher and wider by the slack s, by
+padding (p pixels on each side: s = 2p) or because larger images are stored.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ _PADDING = {"none": 0, "crop_flip": 4}
 class Draws:
     """What happens to each sample in one view of one pass: the window's corner, and whether it is mirrored."""
 
-    dy: Tensor  # (n,) int64 in 0 .. 2p
-    dx: Tensor  # (n,) int64 in 0 .. 2p
+    dy: Tensor  # (n,) int64 in 0 .. s
+    dx: Tensor  # (n,) int64 in 0 .. s
     flip: Tensor | None  # (n,) bool; None: no sample
 
     def to(self, device: torch.device) -> Draws:
@@ -40,18 +41,18 @@ def padding_of(name: str) -> int:
     return _PADDING[name]
 
 
-def draw(seed_stream: int, num: int, name: str, padding: int) -> Draws:
+def draw(seed_stream: int, num: int, name: str, slack: int) -> Draws:
     """Draw for `num` samples, on the CPU, from a seed that names pass, view and epoch.
 
     The numbers belong to samples, not to places in a batch, so they don't depend on order, batch size or device.
-    `none` is the centre of the padded image, whatever the seed.
+    `none` is the centre of the stored image, whatever the seed.
     """
     if name == "none":
-        centre = torch.full((num,), padding, dtype=torch.int64)
+        centre = torch.full((num,), slack // 2, dtype=torch.int64)
         return Draws(centre, centre, None)
     padding_of(name)
     rng = np.random.default_rng(seed_stream)
-    corner = torch.from_numpy(rng.integers(0, 2 * padding + 1, size=(2, num)))
+    corner = torch.from_numpy(rng.integers(0, slack + 1, size=(2, num)))
     return Draws(corner[0], corner[1], torch.from_numpy(rng.random(num) < 0.5))
 
 
@@ -66,20 +67,20 @@ def padded_store(images: Tensor, padding: int, channels_last: bool) -> Tensor:
     return store
 
 
-def windows(store: Tensor, padding: int, channels_last: bool) -> Tensor:
-    """View a padded store as all of its crops, without a copy.
+def windows(store: Tensor, slack: int, channels_last: bool) -> Tensor:
+    """View a store as all of its crops, without a copy.
 
-    The result is (n, 2p+1, 2p+1, A, H, W), or (n, 2p+1, 2p+1, H, W, A) with `channels_last`.
+    The result is (n, s+1, s+1, A, H, W), or (n, s+1, s+1, H, W, A) with `channels_last`.
     """
-    steps = 2 * padding + 1
+    steps = slack + 1
     if channels_last:
         n, height, width, channels = store.shape
         s0, s1, s2, s3 = store.stride()
-        shape = (n, steps, steps, height - 2 * padding, width - 2 * padding, channels)
+        shape = (n, steps, steps, height - slack, width - slack, channels)
         return store.as_strided(shape, (s0, s1, s2, s1, s2, s3))
     n, channels, height, width = store.shape
     s0, s1, s2, s3 = store.stride()
-    shape = (n, steps, steps, channels, height - 2 * padding, width - 2 * padding)
+    shape = (n, steps, steps, channels, height - slack, width - slack)
     return store.as_strided(shape, (s0, s2, s3, s1, s2, s3))
 
 

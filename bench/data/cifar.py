@@ -6,7 +6,7 @@ A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009, www.
 import os
 from collections.abc import Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.data.checksum import Checksum
-from bench.data.datasets import Archive, Arrays, DatasetInfo, in_memory
+from bench.data.datasets import Archive, Arrays, DatasetInfo, by_checksums, digest_of_checksums, in_memory
 from noise.pickles import unpickle
 
 
@@ -26,13 +26,16 @@ class Layout:
     test: tuple[str, ...]
     label_key: bytes
     num_classes: int
+    meta: str  # the file of class names
+    names_key: bytes  # of its list
     checksums: Mapping[str, Checksum]  # of every file, the one of class names included
 
 
 def read(layout: Layout, folder: Path) -> Arrays:
     """Read the set after checking every file; images become (N, 32, 32, 3)."""
-    for file in layout.checksums.keys() - set(layout.train + layout.test):
-        layout.checksums[file].check((folder / file).read_bytes(), folder / file)
+    names = _class_names(layout, folder)
+    if len(names) != layout.num_classes:
+        raise ValueError(f"{folder / layout.meta}: {layout.num_classes} class names are wanted, got {len(names)}")
     # Hashing and copying let go of the interpreter lock, so threads halve the time on two cores.
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         batches = list(pool.map(partial(_read_batch, layout, folder), layout.train + layout.test))
@@ -42,6 +45,16 @@ def read(layout: Layout, folder: Path) -> Arrays:
     train_labels = np.concatenate([labels for _, labels in batches[:num_train]])
     test_labels = np.concatenate([labels for _, labels in batches[num_train:]])
     return Arrays(train_images, train_labels, test_images, test_labels)
+
+
+def _class_names(layout: Layout, folder: Path) -> list[bytes]:
+    data = (folder / layout.meta).read_bytes()
+    layout.checksums[layout.meta].check(data, folder / layout.meta)
+    content = unpickle(data)
+    names = content.get(layout.names_key) if isinstance(content, dict) else None
+    if not isinstance(names, list):
+        raise ValueError(f"{folder / layout.meta}: no class names under {layout.names_key.decode()!r}")
+    return names
 
 
 def _read_batch(layout: Layout, folder: Path, file: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
@@ -78,6 +91,8 @@ CIFAR10 = Layout(
     test=("cifar-10-batches-py/test_batch",),
     label_key=b"labels",
     num_classes=10,
+    meta="cifar-10-batches-py/batches.meta",
+    names_key=b"label_names",
     checksums={
         "cifar-10-batches-py/data_batch_1": Checksum(
             "c99cafc152244af753f735de768cd75f",
@@ -114,6 +129,8 @@ CIFAR100 = Layout(
     test=("cifar-100-python/test",),
     label_key=b"fine_labels",
     num_classes=100,
+    meta="cifar-100-python/meta",
+    names_key=b"fine_label_names",
     checksums={
         "cifar-100-python/train": Checksum(
             "16019d7e3df5f24257cddd939b257f8d",
@@ -128,6 +145,23 @@ CIFAR100 = Layout(
             "a5d4786345c961390f865e93b434dbd5c6904ce880667e0cb888c97d449f28b9",
         ),
     },
+)
+
+CIFAR100_COARSE = replace(CIFAR100, label_key=b"coarse_labels", num_classes=20, names_key=b"coarse_label_names")
+FINE_NAMES = (
+    "apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly camel "
+    "can castle caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile cup dinosaur "
+    "dolphin elephant flatfish forest fox girl hamster house kangaroo keyboard lamp lawn_mower leopard lion "
+    "lizard lobster man maple_tree motorcycle mountain mouse mushroom oak_tree orange orchid otter palm_tree "
+    "pear pickup_truck pine_tree plain plate poppy porcupine possum rabbit raccoon ray road rocket rose sea "
+    "seal shark shrew skunk skyscraper snail snake spider squirrel streetcar sunflower sweet_pepper table tank "
+    "telephone television tiger tractor train trout tulip turtle wardrobe whale willow_tree wolf woman worm"
+)
+COARSE_NAMES = (
+    "aquatic_mammals fish flowers food_containers fruit_and_vegetables household_electrical_devices "
+    "household_furniture insects large_carnivores large_man-made_outdoor_things large_natural_outdoor_scenes "
+    "large_omnivores_and_herbivores medium_mammals non-insect_invertebrates people reptiles small_mammals trees "
+    "vehicles_1 vehicles_2"
 )
 
 CIFAR10_INFO = DatasetInfo(
@@ -146,10 +180,37 @@ CIFAR10_INFO = DatasetInfo(
     files=tuple(CIFAR10.checksums),
     asymmetric="cifar10",
 )
+_HUNDRED = DatasetInfo(
+    name="cifar100",
+    num_classes=100,
+    train_size=50000,
+    test_size=10000,
+    shape=(3, 32, 32),
+    pixel_max=255,
+    mean=(0.5071, 0.4865, 0.4409),
+    std=(0.2673, 0.2564, 0.2762),
+    class_names=tuple(FINE_NAMES.split()),
+    digest=digest_of_checksums("cifar100", CIFAR100.checksums),
+    augment="crop_flip",
+    source="A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009",
+    files=tuple(CIFAR100.checksums),
+    asymmetric="superclass_next",
+)
+_TWENTY = replace(
+    _HUNDRED,
+    name="cifar100_coarse",
+    num_classes=20,
+    class_names=tuple(COARSE_NAMES.split()),
+    digest=digest_of_checksums("cifar100_coarse", CIFAR100.checksums),
+    asymmetric=None,
+)
+_ARCHIVE100 = Archive("cifar-100-python.tar.gz", "eb9058c3a382ffc7106e4002c42a8d85", "CIFAR100", CIFAR100.checksums)
 SOURCES = {
+    "cifar100": by_checksums(_HUNDRED, partial(read, CIFAR100), _ARCHIVE100),
+    "cifar100_coarse": by_checksums(_TWENTY, partial(read, CIFAR100_COARSE), _ARCHIVE100),
     "cifar10": in_memory(
         CIFAR10_INFO,
         partial(read, CIFAR10),
         Archive("cifar-10-python.tar.gz", "c58f30108f718f92721af3b95e74349a", "CIFAR10", CIFAR10.checksums),
-    )
+    ),
 }

@@ -19,7 +19,28 @@ from bench.data.checksum import Checksum
 from bench.data.report import Finding, Report
 from bench.names import unknown
 
-_MODULES = {"cifar10": "bench.data.cifar", "digits": "bench.data.digits"}
+_MODULES = {
+    "animal10n": "bench.data.animal10n",
+    "cifar10": "bench.data.cifar",
+    "cifar100": "bench.data.cifar",
+    "cifar100_coarse": "bench.data.cifar",
+    "clothing1m": "bench.data.clothing1m",
+    "clothing1m_all": "bench.data.clothing1m",
+    "clothing1m_resampled": "bench.data.clothing1m",
+    "digits": "bench.data.digits",
+    "fashion_mnist": "bench.data.idx",
+    "food101n": "bench.data.food101n",
+    "kmnist": "bench.data.idx",
+    "mnist": "bench.data.idx",
+    "svhn": "bench.data.svhn",
+    "webvision_mini": "bench.data.webvision",
+    "webvision_mini_imagenet": "bench.data.webvision",
+    **{
+        f"{colour}_mini_imagenet_{share}": "bench.data.red_mini_imagenet"
+        for colour in ("blue", "red")
+        for share in (20, 40, 60, 80)
+    },
+}
 _OWN = "bench.data.own"  # of a folder or an .npz file that is named by its path
 
 
@@ -84,6 +105,14 @@ class Archive:
     members: Mapping[str, Checksum]
 
 
+@dataclass(frozen=True, slots=True)
+class Files:
+    """Published single files, each with its checksum, by their place under the data folder."""
+
+    torchvision_class: str
+    members: Mapping[str, Checksum]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Dataset:
     """A verified data set; images (N, H, W, A) uint8, labels (N,) int64, which are read-only."""
@@ -114,7 +143,7 @@ class Source:
     info: Callable[[Path], DatasetInfo]
     read: Callable[[Path], Dataset]
     examine: Callable[[Path], Report]
-    archive: Archive | None = None
+    archive: Archive | Files | None = None
 
 
 def available() -> tuple[str, ...]:
@@ -165,9 +194,33 @@ def examine(name: str, data_dir: Path | None = None) -> Report:
     return source(name).examine(data_folder(data_dir))
 
 
-def in_memory(info: DatasetInfo, read: Callable[[Path], Arrays], archive: Archive | None = None) -> Source:
+def in_memory(info: DatasetInfo, read: Callable[[Path], Arrays], archive: Archive | Files | None = None) -> Source:
     """Return the source of a set of arrays whose labels and pixels have a known digest."""
-    return Source(lambda _: info, partial(_read_pinned, info, read), partial(_examine_pinned, info, read), archive)
+    return Source(lambda _: info, partial(_read_pinned, info, read), partial(_examine, info, read), archive)
+
+
+def by_checksums(info: DatasetInfo, read: Callable[[Path], Arrays], archive: Archive | Files) -> Source:
+    """Return the source of a set of arrays whose `read` checks every file by its published checksum."""
+    return Source(lambda _: info, partial(_read_checked, info, read), partial(_examine, info, read), archive)
+
+
+def digest_of_checksums(name: str, checksums: Mapping[str, Checksum]) -> str:
+    """Return the sha256 over a data set's name and the checksums of its files: it pins what nobody here has read."""
+    lines = [f"{file} {checksum.md5} {checksum.sha256 or '-'}\n" for file, checksum in sorted(checksums.items())]
+    return hashlib.sha256("".join([f"{name}\n", *lines]).encode()).hexdigest()
+
+
+def locate(name: str, data_dir: Path | None = None) -> tuple[str, Path]:
+    """Return the name under which a run knows a data set, and the folder in which it is looked for.
+
+    Known names stay and are looked for in the data folder. Of somebody's own path the last part is the name (a folder's
+    with a slash behind it) and the rest the folder.
+    """
+    if not is_own(name):
+        return name, data_folder(data_dir)
+    base = data_folder(data_dir) if data_dir is not None else Path()
+    path = (base / Path(name).expanduser()).resolve()
+    return path.name + ("" if name.endswith(".npz") else "/"), path.parent
 
 
 def require(info: DatasetInfo, folder: Path) -> None:
@@ -181,6 +234,21 @@ def require(info: DatasetInfo, folder: Path) -> None:
         )
 
 
+def _read_checked(info: DatasetInfo, read: Callable[[Path], Arrays], folder: Path) -> Dataset:
+    require(info, folder)
+    return _sized(Dataset(info, *read(folder)))
+
+
+def _sized(dataset: Dataset) -> Dataset:
+    """Raise ValueError unless as many images were read as the data set is known to have."""
+    found = (len(dataset.train_labels), len(dataset.test_labels))
+    if found != (dataset.info.train_size, dataset.info.test_size):
+        raise ValueError(
+            f"{dataset.info.name}: {found[0]:,} and {found[1]:,} images for training and test, not as known"
+        )
+    return dataset
+
+
 def _read_pinned(info: DatasetInfo, read: Callable[[Path], Arrays], folder: Path) -> Dataset:
     require(info, folder)
     arrays = read(folder)
@@ -190,18 +258,19 @@ def _read_pinned(info: DatasetInfo, read: Callable[[Path], Arrays], folder: Path
     return Dataset(info, *arrays)
 
 
-def _examine_pinned(info: DatasetInfo, read: Callable[[Path], Arrays], folder: Path) -> Report:
+def _examine(info: DatasetInfo, read: Callable[[Path], Arrays], folder: Path) -> Report:
     findings = [
         Finding("ok", f"{folder / file}") if (folder / file).is_file() else Finding("missing", f"{folder / file}")
         for file in info.files
     ]
     if all(finding.state == "ok" for finding in findings):
         try:
-            _read_pinned(info, read, folder)
-            findings.append(Finding("ok", f"labels and pixels are the official ones, digest {info.digest[:12]}"))
+            _sized(Dataset(info, *read(folder)))
+            findings.append(Finding("ok", f"the files are the official ones, digest {info.digest[:12]}"))
         except ValueError as error:
             findings.append(Finding("broken", str(error)))
-    return Report(info.name, tuple(findings), info.source, f"{info.train_size:,} for training, {info.test_size:,} test")
+    used = f"{info.train_size:,} images for training, {info.test_size:,} for testing"
+    return Report(info.name, tuple(findings), f"run ... --dataset {info.name} --download; {info.source}", used)
 
 
 def digest_of(arrays: Arrays) -> str:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 
-from bench.data.datasets import Archive, MissingDataError, source
+from bench.data.datasets import Archive, Files, MissingDataError, source
 from bench.vision import torchvision
 
 MEMBER_CAP = 200_000_000  # bytes of one member; the largest one meant, the training file of CIFAR-100, has 155 MB
@@ -27,18 +27,26 @@ SILENCE = 60.0  # seconds without a byte after which a server is given up
 def fetch(name: str, folder: Path, progress: Callable[[str], None]) -> None:
     """Put the files of the data set `name` into `folder`, unless they are there already.
 
-    The archive is taken from `folder` if it lies there, else from the base address LNBENCH_MIRROR, else from
+    An archive is taken from `folder` if it lies there, else from the base address LNBENCH_MIRROR, else from
     torchvision's address. `progress` gets one line per thing that happens. Raises MissingDataError if no address
-    serves it, and ValueError for an archive that holds something else.
+    serves it or if nobody may serve it, and ValueError for an archive that holds something else.
     """
-    archive = source(name).archive
+    wanted = source(name)
+    archive = wanted.archive
     if archive is None:
+        report = wanted.examine(folder)
+        if not report.usable:
+            raise MissingDataError(f"{name} cannot be downloaded: {report.where}")
         progress(f"{name} needs no download")
         return
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder / f".{name}.lock"):
         if _complete(archive, folder):
             progress(f"{name} is complete in {folder}")
+            return
+        if isinstance(archive, Files):
+            _download_files(name, archive, folder, progress)
+            progress(f"{name} is ready in {folder}")
             return
         path = folder / archive.filename
         if not path.is_file():
@@ -55,7 +63,7 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _complete(archive: Archive, folder: Path) -> bool:
+def _complete(archive: Archive | Files, folder: Path) -> bool:
     try:
         for member, checksum in archive.members.items():
             checksum.check((folder / member).read_bytes(), member)
@@ -65,24 +73,52 @@ def _complete(archive: Archive, folder: Path) -> bool:
 
 
 def _download(name: str, archive: Archive, folder: Path, progress: Callable[[str], None]) -> None:
-    datasets = torchvision().datasets
-    addresses = [getattr(datasets, archive.torchvision_class).url]
+    address = getattr(torchvision().datasets, archive.torchvision_class).url
+    _fetch(name, [address], archive.filename, archive.md5, folder, progress)
+
+
+def _download_files(name: str, files: Files, folder: Path, progress: Callable[[str], None]) -> None:
+    for member, checksum in files.members.items():
+        target = folder / member
+        if target.is_file():
+            try:
+                checksum.check(target.read_bytes(), member)
+            except ValueError:  # damaged: fetch it again
+                progress(f"{target} is damaged")
+            else:
+                continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        addresses = _addresses(files.torchvision_class, target.name)
+        _fetch(name, addresses, target.name, checksum.md5, target.parent, progress)
+
+
+def _addresses(torchvision_class: str, filename: str) -> list[str]:
+    """Return where torchvision looks for a file: below each mirror, or in the rows of its list."""
+    known = getattr(torchvision().datasets, torchvision_class)
+    if hasattr(known, "mirrors"):
+        return [f"{mirror.rstrip('/')}/{filename}" for mirror in known.mirrors]
+    return [address for address, name, _ in known.split_list.values() if name == filename]
+
+
+def _fetch(name: str, known: list[str], filename: str, md5: str, folder: Path, progress: Callable[[str], None]) -> None:
+    """Put one file into `folder` from the first address that serves the right content."""
+    datasets, addresses = torchvision().datasets, list(known)
     if mirror := os.environ.get("LNBENCH_MIRROR"):
-        addresses.insert(0, f"{mirror.rstrip('/')}/{archive.filename}")
+        addresses.insert(0, f"{mirror.rstrip('/')}/{filename}")
     failures = []
     with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=folder) as temporary, _timeout(SILENCE):
         for address in addresses:
             progress(f"downloading {address}")
             try:
-                datasets.utils.download_url(address, temporary, archive.filename, archive.md5)
+                datasets.utils.download_url(address, temporary, filename, md5)
             except (OSError, HTTPException, ValueError, RuntimeError) as error:  # no server, address or right content
                 failures.append(f"{address} ({error})")
                 progress(f"failed: {error}")
                 continue
-            Path(temporary, archive.filename).replace(folder / archive.filename)
+            Path(temporary, filename).replace(folder / filename)
             return
     raise MissingDataError(
-        f"{name}: no address serves it: {'; '.join(failures)}; put {archive.filename} into {folder} yourself"
+        f"{name}: no address serves it: {'; '.join(failures)}; put {filename} into {folder} yourself"
     )
 
 

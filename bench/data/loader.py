@@ -1,9 +1,10 @@
-"""A data set that lives on the device, and batches that it cuts without asking the host.
+"""Batches of a data set, cut by draws that belong to samples: what ran before, device and batch size change none.
 
-n samples in the set, B in a batch, A channels, H x W pixels.
+n samples in the set, B in a batch, A channels, H x W pixels. `Resident` keeps its images on the device.
 """
 
-from collections.abc import Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -24,9 +25,9 @@ class Batches:
     """One pass over the samples `order`: sized, and the same each time it is iterated."""
 
     def __init__(
-        self, resident: "Resident", order: Tensor, draws: tuple[Draws, ...], batch_size: int, drop_single: bool
+        self, samples: "Samples", order: Tensor, draws: tuple[Draws, ...], batch_size: int, drop_single: bool
     ) -> None:
-        self._resident = resident
+        self._samples = samples
         self._order = order
         self._draws = draws
         self._batch_size = batch_size
@@ -37,18 +38,19 @@ class Batches:
         return -(-self._used // self._batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
-        for start in range(0, self._used, self._batch_size):
-            index = self._order[start : min(start + self._batch_size, self._used)]
-            views = tuple(self._resident.view(index, draws) for draws in self._draws)
-            yield Batch(index, views, self._resident.given[index])
+        parts = [
+            self._order[start : min(start + self._batch_size, self._used)]
+            for start in range(0, self._used, self._batch_size)
+        ]
+        for index, views in zip(parts, self._samples.views(parts, self._draws), strict=True):
+            yield Batch(index, views, self._samples.given[index])
 
 
-class Resident:
-    """Images as uint8 on the device, padded once, with the given labels; `index` of a batch is the position in here."""
+class Samples(ABC):
+    """n labelled images from which passes are cut; `index` of a batch is the position in here."""
 
     def __init__(
         self,
-        images: NDArray[np.uint8],
         given: NDArray[np.int64],
         info: DatasetInfo,
         device: torch.device | str,
@@ -56,19 +58,15 @@ class Resident:
         augment: str,
         normalise: bool = True,
     ) -> None:
-        """Copy (n, H, W, A) images and their (n,) labels; without `normalise`, batches are pixel / pixel_max."""
-        if len(images) != len(given):
-            raise ValueError(f"{info.name}: {len(images)} images, but {len(given)} labels")
+        """Take the (n,) given labels; without `normalise`, batches are pixel / pixel_max."""
         self.device = torch.device(device)
         self.given = torch.tensor(given, dtype=torch.int64, device=self.device)
-        self._name = info.name
+        self._info = info
         self._augment = augment
         self._channels_last = channels_last
-        self._padding = augmentation.padding_of(augment)
-        # torch.tensor copies: a data set's arrays are read-only, and torch can't mark a tensor so.
-        pixels = torch.tensor(np.ascontiguousarray(images), device=self.device)
-        store = augmentation.padded_store(pixels, self._padding, channels_last)
-        self._windows = augmentation.windows(store, self._padding, channels_last)
+        # stored images that are larger than what is seen leave room for a window; others are padded with zeros
+        self._padding = 0 if info.margin else augmentation.padding_of(augment)
+        self._slack = info.margin or 2 * self._padding
         mean, std = (info.mean, info.std) if normalise else ((0.0,) * info.shape[0], (1.0,) * info.shape[0])
         per_channel = torch.tensor([mean, std], dtype=torch.float64)[:, :, None, None]
         self._scale = (1 / (info.pixel_max * per_channel[1])).to(self.device, torch.float32)
@@ -76,6 +74,10 @@ class Resident:
 
     def __len__(self) -> int:
         return len(self.given)
+
+    @abstractmethod
+    def views(self, parts: Sequence[Tensor], draws: tuple[Draws, ...]) -> Iterator[tuple[Tensor, ...]]:
+        """Yield, for each batch of positions (B,) in `parts`, one float32 (B, A, H, W) tensor per draw."""
 
     def batches(
         self,
@@ -94,13 +96,16 @@ class Resident:
         Order and augmentation depend on seed, stream and epoch alone: what ran before, the device and the batch size
         change no sample. Views are "weak" (the augmentation of the run) and "plain" (none); equal names at different
         places draw differently. With `drop_single` a last batch of one is left out, as BatchNorm can't train on it; a
-        set of fewer than two samples raises a ValueError then, an empty or single `subset` gives no batch.
+        set of fewer than two samples raises a ValueError then, an empty or single `subset` gives no batch. Where the
+        data set says how many samples an epoch has, a shuffled pass over all draws so many, balanced by given class.
         """
         if batch_size < 1 + drop_single:
             raise ValueError(f"batch_size must be at least {1 + drop_single}, got {batch_size}")
         if drop_single and len(self) < 2:
-            raise ValueError(f"{self._name}: training needs at least 2 samples, got {len(self)}")
+            raise ValueError(f"{self._info.name}: training needs at least 2 samples, got {len(self)}")
         order = self._positions(subset)
+        if shuffle and subset is None and self._info.epoch_size is not None:
+            order = self._balanced(self._info.epoch_size, derive(seed, "epoch", stream, epoch))
         if shuffle:
             shuffled = np.random.default_rng(derive(seed, "order", stream, epoch)).permutation(len(order))
             order = order[torch.from_numpy(shuffled).to(self.device)]
@@ -115,9 +120,9 @@ class Resident:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         return Batches(self, self._positions(None), (self._drawn("plain", 0),), batch_size, drop_single=False)
 
-    def view(self, index: Tensor, draws: Draws) -> Tensor:
-        """Return the samples `index` (B,) as float32 (B, A, H, W), augmented as drawn."""
-        pixels = augmentation.crop(self._windows, index, draws, self._channels_last)
+    def _finished(self, windows: Tensor, index: Tensor, draws: Draws) -> Tensor:
+        """Return the samples `index` (B,) of `windows` as float32 (B, A, H, W), cropped and mirrored as drawn."""
+        pixels = augmentation.crop(windows, index, draws, self._channels_last)
         images = augmentation.normalise(augmentation.mirror(pixels, index, draws), self._scale, self._shift)
         return images.contiguous(memory_format=torch.channels_last) if self._channels_last else images
 
@@ -128,8 +133,50 @@ class Resident:
             raise ValueError(f"subset must be a row of int64 positions, got {subset.dtype} {tuple(subset.shape)}")
         return subset.to(self.device)
 
+    def _balanced(self, size: int, seed: int) -> Tensor:
+        """Return at most size / C positions of every given class, drawn anew."""
+        key = np.random.default_rng(seed).random(len(self))
+        given, most = self.given.cpu().numpy(), size // self._info.num_classes
+        chosen = []
+        for label in range(self._info.num_classes):
+            members = np.flatnonzero(given == label)
+            chosen.append(members[np.argsort(key[members], kind="stable")[:most]])
+        return torch.from_numpy(np.sort(np.concatenate(chosen))).to(self.device)
+
     def _drawn(self, view: str, seed_stream: int) -> Draws:
         if view not in _VIEWS:
             raise unknown("view", view, _VIEWS)
         name = self._augment if view == "weak" else "none"
-        return augmentation.draw(seed_stream, len(self), name, self._padding).to(self.device)
+        return augmentation.draw(seed_stream, len(self), name, self._slack).to(self.device)
+
+
+class Resident(Samples):
+    """Images as uint8 on the device, padded once, with the given labels."""
+
+    def __init__(
+        self,
+        images: NDArray[np.uint8],
+        given: NDArray[np.int64],
+        info: DatasetInfo,
+        device: torch.device | str,
+        channels_last: bool,
+        augment: str,
+        normalise: bool = True,
+    ) -> None:
+        """Copy (n, H, W, A) images and their (n,) labels; without `normalise`, batches are pixel / pixel_max."""
+        if len(images) != len(given):
+            raise ValueError(f"{info.name}: {len(images)} images, but {len(given)} labels")
+        super().__init__(given, info, device, channels_last, augment, normalise)
+        # torch.tensor copies: a data set's arrays are read-only, and torch can't mark a tensor so.
+        pixels = torch.tensor(np.ascontiguousarray(images), device=self.device)
+        store = augmentation.padded_store(pixels, self._padding, channels_last)
+        self._windows = augmentation.windows(store, self._slack, channels_last)
+
+    def views(self, parts: Sequence[Tensor], draws: tuple[Draws, ...]) -> Iterator[tuple[Tensor, ...]]:
+        """Yield the views of each batch; nothing is copied to the host."""
+        for index in parts:
+            yield tuple(self.view(index, drawn) for drawn in draws)
+
+    def view(self, index: Tensor, draws: Draws) -> Tensor:
+        """Return the samples `index` (B,) as float32 (B, A, H, W), augmented as drawn."""
+        return self._finished(self._windows, index, draws)

@@ -63,8 +63,8 @@ def with_foreign(dataset: Dataset, corruption: noise.Corruption, data_dir: Path 
     source = load(corruption.spec.options["source"], data_dir)
     if source.info.shape != dataset.info.shape or source.info.pixel_max != dataset.info.pixel_max:
         raise ValueError(
-            f"images of {source.info.name}, {source.info.shape} up to {source.info.pixel_max}, can't stand in for those "
-            f"of {dataset.info.name}, {dataset.info.shape} up to {dataset.info.pixel_max}; name another source="
+            f"images of {source.info.name}, {source.info.shape} up to {source.info.pixel_max}, can't stand in for "
+            f"those of {dataset.info.name}, {dataset.info.shape} up to {dataset.info.pixel_max}; name another source="
         )
     rows = np.flatnonzero(corruption.is_ood & (corruption.source_index >= 0))
     images = dataset.train_images[np.arange(len(dataset.train_images))]

@@ -13,7 +13,7 @@ from torch import Tensor
 import noise
 from bench.config import RunConfig
 from bench.data.datasets import Dataset, DatasetInfo, Images, load
-from bench.data.loader import Resident
+from bench.data.loader import Resident, Samples
 from bench.data.noisy import frozen, with_foreign
 from bench.data.split import Split, split
 from bench.data.streamed import Streamed
@@ -27,7 +27,7 @@ class Prepared:
     """Data of one run. `clean` and the test labels are for the trainer's eyes alone."""
 
     info: DatasetInfo
-    splits: dict[str, Resident | Streamed]  # train, test, and where there are such: val, val_clean, trusted, trace
+    splits: dict[str, Samples]  # train, test, and where there are such: val, val_clean, trusted, trace
     clean: dict[str, Tensor]  # true labels of train, val, val_clean and trace; -1 for foreign images
     truth: bool  # whether the true labels of training samples are known; if not, `clean` holds the given ones
     test_labels: Tensor  # (test,)
@@ -88,7 +88,7 @@ def assemble(config: RunConfig, dataset: Dataset, corruption: noise.Corruption, 
     trace = _trace_positions(config, len(parts.train_index))
     truth = corruption.given if corruption.clean is None else _truth(corruption)
     train = partial(make, dataset.train_images)
-    splits = {
+    splits: dict[str, Samples] = {
         "train": train(parts.train_index, corruption.given),
         "test": make(dataset.test_images, test, dataset.test_labels),
     }
@@ -125,7 +125,7 @@ def _placed(
     images: Images,
     index: NDArray[np.int64],
     labels: NDArray[np.int64],
-) -> Resident | Streamed:
+) -> Samples:
     """The samples `index` of images and their labels: on the device, or read from disk batch by batch."""
     train = config.train
     how = (info, device, train.channels_last, train.augment, train.normalise)

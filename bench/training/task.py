@@ -9,7 +9,7 @@ from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from bench.config import RunConfig
 from bench.data.datasets import DatasetInfo
-from bench.data.loader import Resident
+from bench.data.loader import Samples
 from bench.seeds import derive
 from bench.training import networks
 from methods.base import Batch, Clock, Needs, Task, UndeclaredNeed
@@ -22,7 +22,7 @@ class RunTask(Task):
         self,
         config: RunConfig,
         info: DatasetInfo,
-        splits: dict[str, Resident],
+        splits: dict[str, Samples],
         facts: dict[str, Any],
         needs: Needs,
         device: torch.device,
@@ -59,7 +59,7 @@ class RunTask(Task):
     def labels(self, split: str = "train") -> Tensor:
         return self._split(split).given.clone()  # a method may write into it; the batches must not change
 
-    def _split(self, name: str) -> Resident:
+    def _split(self, name: str) -> Samples:
         if name not in self._splits:
             if self._declares(name):
                 raise ValueError(f"the method needs the split {name!r}, but this run holds out no such samples")

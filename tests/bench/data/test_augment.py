@@ -29,8 +29,8 @@ def one_by_one(images: torch.Tensor, index: list[int], draws: augment.Draws, pad
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_batch_equals_a_loop_over_its_images(channels, channels_last) -> None:
     images = images_of(channels=channels)
-    draws = augment.draw(3, N, "crop_flip", P)
-    view = augment.windows(augment.padded_store(images, P, channels_last), P, channels_last)
+    draws = augment.draw(3, N, "crop_flip", 2 * P)
+    view = augment.windows(augment.padded_store(images, P, channels_last), 2 * P, channels_last)
     index = [5, 0, 3, 3, 6]
     batch = augment.crop(view, torch.tensor(index), draws, channels_last)
     batch = augment.mirror(batch, torch.tensor(index), draws)
@@ -41,7 +41,7 @@ def test_a_batch_equals_a_loop_over_its_images(channels, channels_last) -> None:
 @pytest.mark.parametrize("channels_last", [False, True])
 def test_the_windows_are_a_view_of_the_store(channels_last) -> None:
     store = augment.padded_store(images_of(), P, channels_last)
-    view = augment.windows(store, P, channels_last)
+    view = augment.windows(store, 2 * P, channels_last)
     assert view.data_ptr() == store.data_ptr()
     assert view.shape[:3] == (N, 2 * P + 1, 2 * P + 1)
 
@@ -49,15 +49,15 @@ def test_the_windows_are_a_view_of_the_store(channels_last) -> None:
 @pytest.mark.parametrize("channels_last", [False, True])
 def test_no_augmentation_is_the_image_itself(channels_last) -> None:
     images = images_of()
-    view = augment.windows(augment.padded_store(images, P, channels_last), P, channels_last)
+    view = augment.windows(augment.padded_store(images, P, channels_last), 2 * P, channels_last)
     index = torch.arange(N)
-    draws = augment.draw(3, N, "none", P)
+    draws = augment.draw(3, N, "none", 2 * P)
     batch = augment.mirror(augment.crop(view, index, draws, channels_last), index, draws)
     assert torch.equal(batch, images.permute(0, 3, 1, 2))
 
 
 def test_corners_reach_both_ends_and_half_of_the_samples_are_mirrored() -> None:
-    draws = augment.draw(0, 9000, "crop_flip", 4)
+    draws = augment.draw(0, 9000, "crop_flip", 8)
     for corner in (draws.dy, draws.dx):
         counts = np.bincount(corner.numpy())
         assert len(counts) == 9
@@ -68,9 +68,9 @@ def test_corners_reach_both_ends_and_half_of_the_samples_are_mirrored() -> None:
 
 def test_the_seed_is_all_that_the_draws_depend_on() -> None:
     state = torch.get_rng_state()
-    first = augment.draw(1, 50, "crop_flip", 4)
+    first = augment.draw(1, 50, "crop_flip", 8)
     torch.rand(3)
-    again, other = augment.draw(1, 50, "crop_flip", 4), augment.draw(2, 50, "crop_flip", 4)
+    again, other = augment.draw(1, 50, "crop_flip", 8), augment.draw(2, 50, "crop_flip", 4)
     torch.set_rng_state(state)
     assert torch.equal(first.dy, again.dy)
     assert torch.equal(first.dx, again.dx)
@@ -91,15 +91,15 @@ def test_an_unknown_augmentation_meets_the_nearest_one() -> None:
     with pytest.raises(ValueError, match=r"unknown augmentation 'crop-flip'; did you mean 'crop_flip'\?"):
         augment.padding_of("crop-flip")
     with pytest.raises(ValueError, match=r"unknown augmentation"):
-        augment.draw(0, 2, "cutout", 4)
+        augment.draw(0, 2, "cutout", 8)
     assert [augment.padding_of(name) for name in augment.available()] == [4, 0]
 
 
 def test_torchvision_crops_and_mirrors_alike(torchvision) -> None:
     images = images_of()
-    draws = augment.draw(5, N, "crop_flip", P)
+    draws = augment.draw(5, N, "crop_flip", 2 * P)
     index = torch.arange(N)
-    view = augment.windows(augment.padded_store(images, P, False), P, False)
+    view = augment.windows(augment.padded_store(images, P, False), 2 * P, False)
     ours = augment.mirror(augment.crop(view, index, draws, False), index, draws)
     functional = torchvision.transforms.functional
     for i, image in enumerate(images.permute(0, 3, 1, 2)):

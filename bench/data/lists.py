@@ -1,0 +1,91 @@
+"""List files of image data sets: one image a line, with or without its label behind the last blank.
+
+Names may hold blanks and commas, so a label is what stands behind the last one.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.data.images import check_inside
+
+
+@dataclass
+class Labelled:
+    """Names and labels of a list, and the lines that lack a label."""
+
+    names: list[str] = field(default_factory=list)
+    labels: list[int] = field(default_factory=list)
+    unlabelled: list[int] = field(default_factory=list)  # line numbers, from 1
+
+    def array(self) -> NDArray[np.int64]:
+        """The labels as (n,) int64."""
+        return np.array(self.labels, dtype=np.int64)
+
+
+def lines_of(path: Path) -> list[str]:
+    """Return the lines of a text file without line ends; ValueError if it is no UTF-8 text or is empty."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not a text file in UTF-8 ({error.reason} at byte {error.start})") from None
+    if not any(line.strip() for line in lines):
+        raise ValueError(f"{path}: the list is empty")
+    return lines
+
+
+def keys(path: Path, change: Callable[[str], str] = str) -> list[str]:
+    """Return the names of a list without labels, each after `change`."""
+    names = [change(line.strip()) for line in lines_of(path) if line.strip()]
+    for number, name in enumerate(names, 1):
+        _check(path, number, name)
+    return names
+
+
+def labelled(path: Path, num_classes: int, change: Callable[[str], str] = str) -> Labelled:
+    """Return names and labels of a list; a line without a label is noted by its number and left out.
+
+    Raises ValueError, naming file and line, for a label outside 0..C-1 and for a name that leads out of the folder.
+    """
+    found = Labelled()
+    for number, line in enumerate(lines_of(path), 1):
+        text = line.strip()
+        if not text:
+            continue
+        name, _, label = text.rpartition(" ")
+        if not name or not label.lstrip("-").isdecimal():
+            found.unlabelled.append(number)
+            continue
+        if not 0 <= int(label) < num_classes:
+            raise ValueError(f"{path}, line {number}: label must lie in 0..{num_classes - 1}, got {label}")
+        name = change(name.strip())
+        _check(path, number, name)
+        found.names.append(name)
+        found.labels.append(int(label))
+    if not found.names:
+        raise ValueError(f"{path}: no line is a name and a label")
+    return found
+
+
+def looked_up(path: Path, names: Sequence[str], labels: dict[str, int]) -> NDArray[np.int64]:
+    """Return the label of each name, or raise ValueError naming the first that has none."""
+    missing = [name for name in names if name not in labels]
+    if missing:
+        raise ValueError(f"{path}: {len(missing):,} of {len(names):,} images have no label, the first is {missing[0]}")
+    return np.array([labels[name] for name in names], dtype=np.int64)
+
+
+def some(numbers: Sequence[int], most: int = 5) -> str:
+    """Return a few line numbers as text."""
+    more = f" and {len(numbers) - most} more" if len(numbers) > most else ""
+    return ", ".join(map(str, numbers[:most])) + more
+
+
+def _check(path: Path, number: int, name: str) -> None:
+    try:
+        check_inside(name)
+    except ValueError as error:
+        raise ValueError(f"{path}, line {number}: {error}") from None
