@@ -7,7 +7,7 @@ import numpy as np
 from noise import maps
 from noise.base import Drawn, Request
 from noise.draws import Floats, Labels, by_class, cells_in_order, choice_loop, expected_share, multinomial_loop
-from noise.symmetric_draws import META, shuffled_first, without_meta
+from noise.symmetric_draws import shuffled_first, without_meta
 
 
 def patrini(_: object, request: Request) -> Drawn:
@@ -123,7 +123,7 @@ def mwnet(_: object, request: Request) -> Drawn:
     name, num_classes = request.spec.map or "", request.num_classes
     maps.check_classes(name, num_classes)
     state = np.random.RandomState(request.seed)
-    rest, note = without_meta(state, request, META)
+    rest, note = without_meta(state, request)
     notes = [note]
     if name == "superclass_uniform":
         matrix = maps.of_siblings(request.rate, num_classes)

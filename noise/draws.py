@@ -63,7 +63,8 @@ def by_class(labels: Labels, num_classes: int) -> list[Labels]:
 def _first_in_total(share: Floats, order: Floats) -> NDArray[np.bool_]:
     """Return the mask of as many samples as expected, which "iid" would flip first if all shares grew alike."""
     wrong = np.zeros(len(share), dtype=bool)
-    key = np.divide(order, share, out=np.full(len(share), np.inf), where=share > 0)
+    with np.errstate(over="ignore"):  # infinitely late is what a share of almost nothing means
+        key = np.divide(order, share, out=np.full(len(share), np.inf), where=share > 0)
     wrong[np.argsort(key, kind="stable")[: int(np.floor(share.sum() + 0.5))]] = True
     return wrong
 

@@ -11,23 +11,27 @@ from typing import ClassVar
 import numpy as np
 
 from noise.base import Drawn, Request, checked_labels
+from noise.draws import Labels
 from noise.families import Dialect, Injector, not_among, register
+from noise.maps import SUPERCLASSES
 from noise.spec import NoiseSpec
 
 TEN, HUNDRED = "CIFAR-10_human.pt", "CIFAR-100_human.pt"
-KEYS = {  # name -> file, key of the given labels, key of the true ones (None: the file has none of that kind)
+COARSE = "noisy100_coarse"
+KEYS = {  # name -> file, key of the given labels, key of the true ones
     "aggre": (TEN, "aggre_label", "clean_label"),  # the majority of three; without one, one of the three
     "rand1": (TEN, "random_label1", "clean_label"),
     "rand2": (TEN, "random_label2", "clean_label"),
     "rand3": (TEN, "random_label3", "clean_label"),
     "worst": (TEN, "worse_label", "clean_label"),  # wrong whenever one of the three is
     "noisy100": (HUNDRED, "noisy_label", "clean_label"),
-    "noisy100_coarse": (HUNDRED, "noisy_coarse_label", None),
+    COARSE: (HUNDRED, "noisy_coarse_label", "clean_label"),  # whose true labels are the superclasses of these
 }
-SHA256 = {
+SHA256 = {  # of the files that the collection's authors publish
     TEN: "873e69c39cb9b5e97fb6bae2d60bb59b38a5cbc31d2b868f7903dcb2b9dd2310",
     HUNDRED: "bd2d80409754d420292d622e15e25248ba21e37d27429efac49c8da723f44394",
 }
+TERMS = "CIFAR-N (arXiv:2110.12088), CC BY-NC 4.0: the labels are the user's copy and are not redistributed"
 
 
 @register("human")
@@ -46,22 +50,25 @@ class Human(Injector):
         super().check(spec)
         if self.labels not in KEYS:
             raise ValueError(not_among(f"unknown human labels {self.labels!r}", self.labels, KEYS))
-        if spec.flips != "exact":
-            raise ValueError(f"flips={spec.flips!r} makes no sense for human labels: nothing is drawn")
 
     def native(self, request: Request) -> Drawn:
         """Take the labels of the file, if they are for these samples."""
-        given = checked_labels("human labels", request.attached["human_given"], request.num_classes)
-        if len(given) != len(request.clean):
-            raise ValueError(f"human labels are for {len(given):,} samples, the data have {len(request.clean):,}")
-        clean = request.attached["human_clean"]
-        if len(clean):
-            other = np.flatnonzero(np.asarray(clean) != request.clean)
-            if len(other):
-                i = other[0]
-                theirs, ours = clean[i], request.clean[i]
-                raise ValueError(f"human labels are for other data: true label {theirs} at index {i}, not {ours}")
-        return Drawn(given, None, notes=("CC BY-NC 4.0: the labels are the user's copy and are not redistributed",))
+        given, inside = request.attached["human_given"], request.attached["human_clean"]
+        if self.labels == COARSE:
+            inside = _superclass(inside)
+        for values in (given, inside):
+            if len(values) != len(request.clean):
+                raise ValueError(f"human labels are for {len(values):,} samples, the data have {len(request.clean):,}")
+        other = np.flatnonzero(inside != request.clean)
+        if len(other):
+            i = other[0]
+            theirs, ours = inside[i], request.clean[i]
+            raise ValueError(f"human labels are for other data: true label {theirs} at index {i}, the data have {ours}")
+        notes = [TERMS]
+        digest = request.attached.get("human_sha256")
+        if digest is not None and str(digest) != SHA256[KEYS[self.labels][0]]:
+            notes.append(f"the file is not the one published: its sha256 is {digest}")
+        return Drawn(checked_labels("human labels", given, request.num_classes), None, notes=tuple(notes))
 
     dialects: ClassVar = {
         "native": Dialect(
@@ -76,3 +83,12 @@ class Human(Injector):
             source="arXiv:2110.12088",
         )
     }
+
+
+def _superclass(fine: Labels) -> Labels:
+    """Return CIFAR-100's superclass of each fine label."""
+    fine = checked_labels("true labels of the human ones", fine, 100)
+    superclass = np.empty(100, dtype=np.int64)
+    for coarse, members in enumerate(SUPERCLASSES):
+        superclass[list(members)] = coarse
+    return superclass[fine]

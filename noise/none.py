@@ -21,12 +21,10 @@ class Unchanged(Injector):
     assumed: float = UNKNOWN  # wrong share that somebody believes, told to methods that ask for a rate; -1: unknown
 
     def check(self, spec: NoiseSpec) -> None:
-        """Raise ValueError for an assumed rate outside [0, 1), and for flips, as nothing is drawn."""
+        """Raise ValueError for an assumed share outside [0, 1)."""
         super().check(spec)
         if self.assumed != UNKNOWN and not 0 <= self.assumed < 1:
             raise ValueError(f"noise option 'assumed' must be in [0, 1), got {self.assumed:g}")
-        if spec.flips != "exact":
-            raise ValueError(f"flips={spec.flips!r} makes no sense without noise: nothing is drawn")
 
     def native(self, request: Request) -> Drawn:
         """Leave every label alone."""

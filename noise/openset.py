@@ -1,9 +1,11 @@
 """Open-set noise: some images come from another data set, so that no label is right for them.
 
 Foreign images keep the label of the image they replace; they are marked, with the place of each in its own data set,
-and counted apart from wrong labels. A total rate r and a share `open` of it: open r of the images are foreign, (1 -
-open) r of the samples have a closed-set wrong label. `jo_src` needs no second data set: the last classes of CIFAR-100
-become foreign (Yao et al., CVPR 2021).
+and counted apart from wrong labels. Of a rate r and a share `open`, open r of the images are foreign and (1 - open) r
+of the samples have a closed-set wrong label, both counted over all N. `native` nests: a lower rate with the same seed
+has a part of the foreign images and of the wrong labels of a higher one. `jo_src` needs no second data set: the last
+classes of CIFAR-100 become foreign (Yao et al., CVPR 2021). The dialects of others take the seed where the released
+code has a number of its own, which the card names.
 """
 
 import random
@@ -14,12 +16,19 @@ import numpy as np
 
 from noise import maps
 from noise.base import Drawn, Request
-from noise.draws import Labels, flip_by_class, multinomial_loop, native_generator, wrong_samples
+from noise.draws import Floats, Labels, by_class, first_above, multinomial_loop, native_generator, wrong_samples
 from noise.families import Dialect, Injector, not_among, register
 from noise.matrices import exclusive, next_class
 from noise.spec import NoiseSpec
 
-CLOSED = ("symmetric", "cifar10", "pairflip")
+CLOSED = {  # dialect -> how its closed-set part may be wrong
+    "native": ("symmetric", "cifar10"),
+    "evidentialmix": ("symmetric", "cifar10"),
+    "jo_src": ("symmetric", "pairflip"),
+    "dsos": ("symmetric",),
+}
+RELEASED = {"evidentialmix": 123, "jo_src": 0, "dsos": 2718}  # dialect -> the seed in its authors' code
+SOURCE, UNKNOWN = "cifar100", 0.2
 
 
 @register("openset")
@@ -29,49 +38,44 @@ class Openset(Injector):
 
     needs: ClassVar[tuple[str, ...]] = ("source_size",)
 
-    source: str = "cifar100"  # the data set that foreign images come from
+    source: str = SOURCE  # the data set that foreign images come from
     open: float = 1.0  # share of the wrong samples that are foreign images
     closed: str = "symmetric"  # how the other wrong samples are wrong: symmetric, the map cifar10, or pairflip
-    unknown: float = 0.2  # of jo_src: share of the classes that are foreign
+    unknown: float = UNKNOWN  # of jo_src: share of the classes that are foreign
 
     def check(self, spec: NoiseSpec) -> None:
-        """Raise ValueError for shares out of range and for closed noise that a dialect does not draw."""
+        """Raise ValueError for shares out of range, and for what a dialect does not draw."""
         super().check(spec)
         if not 0 <= self.open <= 1:
             raise ValueError(f"noise option 'open' must be in [0, 1], got {self.open:g}")
         if not 0 < self.unknown < 1:
             raise ValueError(f"noise option 'unknown' must be in (0, 1), got {self.unknown:g}")
-        allowed = {
-            "native": CLOSED[:2],
-            "evidentialmix": CLOSED[:2],
-            "jo_src": ("symmetric", "pairflip"),
-            "dsos": CLOSED[:1],
-        }[spec.dialect]
+        allowed = CLOSED[spec.dialect]
         if self.closed not in allowed:
-            raise ValueError(not_among(f"unknown closed noise {self.closed!r} of {spec.dialect}", self.closed, allowed))
-        if spec.dialect == "jo_src" and self.open != 1:
-            raise ValueError("dialect 'jo_src' has no option 'open': whole classes are foreign")
+            raise ValueError(not_among(f"dialect {spec.dialect!r} has no closed={self.closed}", self.closed, allowed))
+        if spec.dialect == "jo_src" and (self.open, self.source) != (1.0, SOURCE):
+            raise ValueError("dialect 'jo_src' has no options 'open' and 'source': whole classes are foreign")
+        if spec.dialect != "jo_src" and self.unknown != UNKNOWN:
+            raise ValueError(f"noise option 'unknown' is for dialect 'jo_src' only, got dialect {spec.dialect!r}")
 
     def native(self, request: Request) -> Drawn:
-        """Choose foreign samples by one uniform, then the wrong labels among the others, then the foreign images."""
-        spec, clean, num_classes = request.spec, request.clean, request.num_classes
-        size = _size(request)
-        rng = native_generator(request.seed, spec.family, spec.map, {"source": self.source}, clean)
-        which, origin = rng.random(len(clean)), rng.random(size)
-        share = np.full(num_classes, request.rate * self.open)
-        is_ood = wrong_samples(clean, share, which, spec.flips)
-        rest = np.flatnonzero(~is_ood)
-        rate = request.rate * (1 - self.open) / (1 - request.rate * self.open)
-        if self.closed == "symmetric":
-            matrix = exclusive(rate, num_classes)
-        else:
-            maps.check_classes(self.closed, num_classes)
-            matrix = maps.of_pairs(maps.pairs_of(self.closed), rate, num_classes)
-        flip = np.where(np.diag(matrix) < 1, rate, 0.0)
+        """Order the samples by one uniform: the first ones are foreign, the last ones have a wrong label."""
+        clean, num_classes, flips = request.clean, request.num_classes, request.spec.flips
+        rng = native_generator(request.seed, request.spec.family, request.spec.map, {}, clean)
+        order, where = rng.random(len(clean)), rng.random(len(clean))
+        images = np.argsort(rng.random(_size(request)), kind="stable")
+        outside = request.rate * self.open
+        is_ood = wrong_samples(clean, np.full(num_classes, outside), order, flips)
+        wrong = exclusive(1.0, num_classes) if self.closed == "symmetric" else _of_map(self.closed, num_classes)
+        flip = (request.rate - outside) * (1 - np.diag(wrong))
+        closed = np.flatnonzero(wrong_samples(clean, flip, np.where(is_ood, 2.0, 1 - order), flips))
         given = clean.copy()
-        given[rest] = flip_by_class(rng, clean[rest], matrix, flip, spec.flips)
-        expected = float(flip[clean].mean()) * (1 - request.rate * self.open)
-        return _foreign(given, np.flatnonzero(is_ood), np.argsort(origin, kind="stable"), expected)
+        given[closed] = first_above(np.cumsum(wrong[clean[closed]], axis=1), where[closed])
+        foreign = np.flatnonzero(is_ood)
+        turn = _turn(clean, order, num_classes) if flips == "exact" else order
+        foreign = foreign[np.argsort(turn[foreign], kind="stable")]
+        images = images[np.arange(len(foreign)) % len(images)]  # used again where there are too few
+        return _foreign(given, foreign, images, float(flip[clean].mean()))
 
     def evidentialmix(self, request: Request) -> Drawn:
         """ragavsachdeva/EvidentialMix: shuffle the samples and the whole source, pair their beginnings."""
@@ -82,16 +86,16 @@ class Openset(Injector):
         wrong = int(request.rate * total)
         foreign = int(self.open * wrong)
         generator.shuffle(origin)
-        closed = np.zeros(total, dtype=bool)
-        closed[order[foreign:wrong]] = True
-        given = clean.copy()
-        targets = maps.pairs_of("cifar10") if self.closed == "cifar10" else {}
-        for i in np.flatnonzero(closed):
-            symmetric = self.closed == "symmetric"
-            given[i] = generator.randint(0, num_classes - 1) if symmetric else targets.get(given[i], given[i])
-        mistaken = 1 - 1 / num_classes if self.closed == "symmetric" else float(np.isin(clean, list(targets)).mean())
-        index = np.array(order[:foreign], dtype=np.int64)
-        return _foreign(given, index, np.array(origin, dtype=np.int64), (wrong - foreign) / total * mistaken)
+        given, closed = clean.copy(), np.array(sorted(order[foreign:wrong]), dtype=np.int64)
+        if self.closed == "symmetric":
+            given[closed] = [generator.randint(0, num_classes - 1) for _ in closed]
+            mistaken = 1 - 1 / num_classes
+        else:
+            targets = _of_map(self.closed, num_classes)
+            given[closed] = targets.argmax(axis=1)[clean[closed]]
+            mistaken = float((1 - np.diag(targets))[clean].mean())
+        expected = (wrong - foreign) / total * mistaken
+        return _foreign(given, np.array(order[:foreign], dtype=np.int64), np.array(origin), expected, _note(request))
 
     def jo_src(self, request: Request) -> Drawn:
         """NUST-Machine-Intelligence-Laboratory/Jo-SRC, CIFAR80N: labels of foreign classes are any known one."""
@@ -103,27 +107,30 @@ class Openset(Injector):
         inside = exclusive if self.closed == "symmetric" else next_class
         matrix[:known, :known] = inside(request.rate, known)
         matrix[known:, :known] = 1 / known
-        given = multinomial_loop(np.random.RandomState(0), clean, matrix)
+        given = multinomial_loop(np.random.RandomState(request.seed), clean, matrix)
         is_ood = clean >= known
-        note = "the released code draws from seed 0, whatever seed is asked for"
-        expected = request.rate * float((~is_ood).mean())
-        source = np.full(len(clean), -1, dtype=np.int64)
-        return Drawn(given, expected, is_ood=is_ood, source_index=source, known_classes=known, notes=(note,))
+        return Drawn(
+            given,
+            request.rate * float((~is_ood).mean()),
+            is_ood=is_ood,
+            source_index=np.full(len(clean), -1, dtype=np.int64),
+            known_classes=known,
+            notes=(_note(request),),
+        )
 
     def dsos(self, request: Request) -> Drawn:
         """PaulAlbert31/DSOS: one uniform a sample, sources from one permutation, then the closed part, inclusive."""
         clean, num_classes = request.clean, request.num_classes
-        state, total = np.random.RandomState(2718), len(request.clean)
+        state = np.random.RandomState(request.seed)
         outside = request.rate * self.open
         inside = request.rate - outside
-        is_ood = state.random_sample(total) < outside
+        is_ood = state.random_sample(len(clean)) < outside
         origin = state.permutation(_size(request))
         rest = np.flatnonzero(~is_ood)
         chosen = rest[state.random_sample(len(rest)) < inside / (1 - outside)]
         given = clean.copy()
         given[chosen] = (state.random_sample(len(chosen)) * num_classes).astype(np.int64)
-        note = "the released code draws from seed 2718, whatever seed is asked for"
-        return _foreign(given, np.flatnonzero(is_ood), origin, inside * (1 - 1 / num_classes), note)
+        return _foreign(given, np.flatnonzero(is_ood), origin, inside * (1 - 1 / num_classes), _note(request))
 
     dialects: ClassVar = {
         "native": Dialect(
@@ -165,7 +172,7 @@ class Openset(Injector):
             definition="drawn per sample: foreign or not, then among the others wrong or not, the true class included",
             used_by="DSOS",
             convention="inclusive",
-            flips="per sample",
+            flips="iid",
             generator="RandomState",
             formula="P(foreign) = open r; P(redrawn | not) = (1 - open) r / (1 - open r), from all C",
             effective="(1 - open) r (1 - 1/C) wrong labels, open r foreign images",
@@ -175,7 +182,28 @@ class Openset(Injector):
 
 
 def _size(request: Request) -> int:
-    return int(request.attached["source_size"])
+    size = int(request.attached["source_size"])
+    if size < 1:
+        raise ValueError(f"source_size must be at least 1, got {size}")
+    return size
+
+
+def _note(request: Request) -> str:
+    return f"the released code always draws from seed {RELEASED[request.spec.dialect]}"
+
+
+def _of_map(name: str, num_classes: int) -> Floats:
+    """Return the (C, C) matrix that moves every source of a map to its target and leaves the other classes."""
+    maps.check_classes(name, num_classes)
+    return maps.of_pairs(maps.pairs_of(name), 1.0, num_classes)
+
+
+def _turn(clean: Labels, order: Floats, num_classes: int) -> Floats:
+    """Return the share of foreign images from which on each sample is one, where all classes have the same share."""
+    turn = np.empty(len(clean))
+    for members in by_class(clean, num_classes):
+        turn[members[np.argsort(order[members], kind="stable")]] = (np.arange(len(members)) + 0.5) / len(members)
+    return turn
 
 
 def _foreign(given: Labels, index: Labels, origin: Labels, expected: float, *notes: str) -> Drawn:

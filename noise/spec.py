@@ -105,7 +105,8 @@ class NoiseSpec:
     @property
     def label(self) -> str:
         """A short name for a reader: family and percent, then whatever is not the default, in brackets."""
-        parts = [part.removeprefix("dialect=").removeprefix("flips=") for part in self._extras()]
+        extras = [part[:19] if part.startswith("sha256=") else part for part in self._extras()]  # twelve digits of it
+        parts = [part.removeprefix("dialect=").removeprefix("flips=") for part in extras]
         leading = self.options.get(family_of(self.family).leading, "")
         name = f"{self.family} {leading}".rstrip() if self.rate is None else f"{self.family} {100 * self.rate:.10g}%"
         return name + (f" ({', '.join(parts)})" if parts else "")

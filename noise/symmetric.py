@@ -17,12 +17,11 @@ from noise.base import Drawn, Request
 from noise.draws import Floats, flip_by_class, native_generator
 from noise.families import Dialect, Injector, register
 from noise.matrices import exclusive
-from noise.spec import NoiseSpec
 
 
 def _flipped(request: Request, rate: float) -> tuple[np.ndarray, Floats]:
     spec, num_classes = request.spec, request.num_classes
-    rng = native_generator(request.seed, spec.family, spec.map, {}, request.clean)
+    rng = native_generator(request.seed, spec.family, spec.map, spec.options, request.clean)
     matrix = exclusive(rate, num_classes)
     return flip_by_class(rng, request.clean, matrix, np.full(num_classes, rate), spec.flips), matrix
 
@@ -31,16 +30,6 @@ def _flipped(request: Request, rate: float) -> tuple[np.ndarray, Floats]:
 @dataclass(frozen=True)
 class Symmetric(Injector):
     """A wrong label is any other class, all alike."""
-
-    meta: int = draws.META  # of dialect mwnet: samples kept clean, equally many per class
-
-    def check(self, spec: NoiseSpec) -> None:
-        """Raise ValueError for a negative number of clean samples, and where the dialect keeps none."""
-        super().check(spec)
-        if self.meta < 0:
-            raise ValueError(f"noise option 'meta' must be at least 0, got {self.meta}")
-        if self.meta != draws.META and spec.dialect != "mwnet":
-            raise ValueError(f"noise option 'meta' is for dialect 'mwnet' only, got dialect {spec.dialect!r}")
 
     def native(self, request: Request) -> Drawn:
         """Flip the rate asked for."""
@@ -51,10 +40,6 @@ class Symmetric(Injector):
         """Flip what is left of the rate when the true class may be drawn too."""
         given, matrix = _flipped(request, request.rate * (1 - 1 / request.num_classes))
         return Drawn(given, request.rate * (1 - 1 / request.num_classes), matrix)
-
-    def mwnet(self, request: Request) -> Drawn:
-        """Draw as Meta-Weight-Net does, after its clean samples are set apart."""
-        return draws.mwnet(request, self.meta)
 
     dialects: ClassVar = {
         "native": Dialect(
@@ -137,13 +122,13 @@ class Symmetric(Injector):
             source="github.com/yikun2019/PENCIL",
         ),
         "mwnet": Dialect(
-            draw=mwnet,
-            definition="drawn per sample, class by class, the true class included; `meta` samples stay clean",
+            draw=draws.mwnet,
+            definition="drawn per sample, class by class, the true class included; 1,000 samples stay clean",
             used_by='Meta-Weight-Net "unif"',
             convention="inclusive",
             flips="per sample, but for the clean ones",
             generator="RandomState",
-            formula="T = (1 - r) I + r / C on all but `meta` samples",
+            formula="T = (1 - r) I + r / C on all but 1,000 samples",
             effective="r (1 - 1/C) of the others",
             source="github.com/xjtushujun/meta-weight-net",
         ),

@@ -65,10 +65,10 @@ def pencil(_: object, request: Request) -> Drawn:
     return Drawn(given, rate * (1 - 1 / num_classes) * noisy / len(given), notes=(note,))
 
 
-def mwnet(request: Request, meta: int) -> Drawn:
-    """xjtushujun/meta-weight-net, "unif": classes are shuffled one by one, `meta` samples set apart, the rest drawn."""
+def mwnet(_: object, request: Request) -> Drawn:
+    """xjtushujun/meta-weight-net, "unif": classes are shuffled one by one, META samples set apart, the rest drawn."""
     state = np.random.RandomState(request.seed)
-    rest, note = without_meta(state, request, meta)
+    rest, note = without_meta(state, request)
     matrix = inclusive(request.rate, request.num_classes)
     given = request.clean.copy()
     given[rest] = choice_loop(state, matrix[request.clean[rest]])
@@ -76,15 +76,13 @@ def mwnet(request: Request, meta: int) -> Drawn:
     return Drawn(given, expected, notes=(note,))
 
 
-def without_meta(state: np.random.RandomState, request: Request, meta: int) -> tuple[Labels, str]:
-    """Return the indices left, class by class in shuffled order, when meta / C of each class are set apart."""
-    each = meta // request.num_classes
+def without_meta(state: np.random.RandomState, request: Request) -> tuple[Labels, str]:
+    """Return the indices left, class by class in shuffled order, when META / C of each class are set apart."""
+    each = META // request.num_classes
     rest = []
     for label, members in enumerate(by_class(request.clean, request.num_classes)):
-        if len(members) < each:
-            raise ValueError(
-                f"noise option 'meta' = {meta} takes {each} of each class; class {label} has {len(members)}"
-            )
+        if len(members) <= each:
+            raise ValueError(f"dialect 'mwnet' keeps {each} of each class clean; class {label} has {len(members)}")
         state.shuffle(members)
         rest.append(members[each:])
     return np.concatenate(rest), f"{each * request.num_classes:,} samples stay clean: the method's meta set"

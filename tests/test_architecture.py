@@ -192,7 +192,10 @@ def test_no_file_names_a_method_but_its_own(name):
             assert lines == [], f"{path}:{lines} names the method {name!r}"
 
 
-@pytest.mark.parametrize("name", noise.available())
+OTHER_MEANINGS = {"none", "transition"}  # of an augmentation, and of a fact that methods may ask for
+
+
+@pytest.mark.parametrize("name", sorted(set(noise.available()) - OTHER_MEANINGS))
 def test_no_file_names_a_family_of_noise_but_its_own(name):
     homes = {
         path
@@ -203,6 +206,7 @@ def test_no_file_names_a_family_of_noise_but_its_own(name):
         and ast.literal_eval(node.args[0]) == name
     }
     assert len(homes) == 1
+    homes.add(ROOT / "noise" / "openset.py")  # whose closed-set part is one of the other families
     for path in set(FILES) - homes:
         lines = [line for line, text in texts(path) if text == name]
         assert lines == [], f"{path}:{lines} names the noise {name!r}"

@@ -6,10 +6,11 @@ import argparse
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.commands import derived, dry_run, preflight, table
-from bench.commands.select import baseline_of, planned
+from bench.commands.select import baseline_of, data_dir_of, planned
 from bench.fingerprint import ROOT
 from bench.sweep import devices
 from bench.sweep.grid import Planned
@@ -39,10 +40,10 @@ def main(args: argparse.Namespace) -> int:
     sweep: Sweep | None = None
     outcomes: list[Outcome] = []
     if todo:
-        preflight.check(store, todo, args.data_dir, args.download)
+        preflight.check(store, todo, data_dir_of(args, suite), args.download)
         store.save_suite(suite.name, suite.to_dict())
         done = sum(state in FINISHED for state in states.values()) - sum(run.run_id in stale for run in todo)
-        sweep, outcomes = _execute(store, todo, done, slots, stale, args)
+        sweep, outcomes = _execute(store, todo, done, slots, stale, args, data_dir_of(args, suite))
         if sweep.reason == "signal" and any(outcome.state not in FINISHED for outcome in outcomes):
             _note(f"{sweep.halted}; the same command goes on where it stopped")
             return 128 + sweep.signal_number if sweep.signals > 1 else Exit.INTERRUPTED
@@ -61,12 +62,12 @@ def _execute(
     slots: list[devices.Slot],
     stale: set[str],
     args: argparse.Namespace,
+    data_dir: Path | None,
 ) -> tuple[Sweep, list[Outcome]]:
     from bench.sweep.executor import Sweep, execute
     from bench.sweep.progress import Progress
 
     start = args.start if args.start != "auto" else ("fork" if slots[0].gpu is None else "exec")
-    data_dir = args.data_dir.expanduser().resolve() if args.data_dir else None
     sweep = Sweep(store, slots, data_dir, start, notes=_commit(), rerun=frozenset(stale))
     longest_first = sorted(todo, key=lambda run: -run.networks * run.config.train.epochs)
     with Progress(store, longest_first, done) as progress:

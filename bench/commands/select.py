@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.cli import VERBS
+from bench.data import datasets
 from bench.names import unknown
 from bench.sweep import grid
 from bench.sweep.grid import Planned, Suite
@@ -60,6 +61,12 @@ def _start(args: argparse.Namespace) -> Suite:
         if not getattr(args, flag):
             raise ValueError(f"--dataset needs --{flag} too: see `list {flag}`")
     return Suite(args.dataset, args.dataset, (), ())  # the flags fill it, which gives it a name of its own
+
+
+def data_dir_of(args: argparse.Namespace, suite: Suite) -> Path | None:
+    """The folder in which runs look for data: the one asked for, or that of somebody's own data."""
+    data_dir: Path | None = args.data_dir.expanduser().resolve() if args.data_dir else None
+    return datasets.locate(suite.dataset, data_dir)[1] if datasets.is_own(suite.dataset) else data_dir
 
 
 def planned(args: argparse.Namespace) -> tuple[Suite, list[Planned]]:

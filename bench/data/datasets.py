@@ -168,8 +168,9 @@ def source(name: str) -> Source:
 
 
 def info(name: str, data_dir: Path | None = None) -> DatasetInfo:
-    """Return the facts of the data set `name`, without reading any pixels."""
-    return source(name).info(data_folder(data_dir))
+    """Return the facts of the data set `name`, without reading any pixels of a known one."""
+    name, folder = locate(name, data_dir)
+    return source(name).info(folder)
 
 
 def data_folder(data_dir: Path | None = None) -> Path:
@@ -186,12 +187,14 @@ def load(name: str, data_dir: Path | None = None) -> Dataset:
 
     Raises MissingDataError where a file is absent, and ValueError where the content is not the pinned one.
     """
-    return source(name).read(data_folder(data_dir))
+    name, folder = locate(name, data_dir)
+    return source(name).read(folder)
 
 
 def examine(name: str, data_dir: Path | None = None) -> Report:
     """Say what is there of the data set `name`, what is missing, where to get it and what will be used."""
-    return source(name).examine(data_folder(data_dir))
+    name, folder = locate(name, data_dir)
+    return source(name).examine(folder)
 
 
 def in_memory(info: DatasetInfo, read: Callable[[Path], Arrays], archive: Archive | Files | None = None) -> Source:

@@ -14,7 +14,7 @@ import pytest
 from bench import vision
 from bench.data import cifar
 from bench.data.checksum import Checksum
-from bench.data.datasets import Archive, Source, digest_of
+from bench.data.datasets import Archive, Source, digest_of, in_memory
 
 
 class _Python2Pickler(pickle._Pickler):
@@ -47,12 +47,13 @@ def tiny_cifar(tmp_path: Path) -> Callable[..., tuple[cifar.Layout, Path]]:
 
     def make(layout: cifar.Layout = cifar.CIFAR10, num: int = 4) -> tuple[cifar.Layout, Path]:
         folder = tmp_path / "data"
+        names = [f"class {label}" for label in range(layout.num_classes)]
         for number, file in enumerate(layout.checksums):
             path = folder / file
             path.parent.mkdir(parents=True, exist_ok=True)
             labels = [(number + i) % layout.num_classes for i in range(num)]
             batch = {"data": rows_of(number, num), layout.label_key.decode(): labels, "filenames": ["a.png"] * num}
-            python2_pickle(batch if file in layout.train + layout.test else {"label_names": ["x"]}, path)
+            python2_pickle(batch if file in layout.train + layout.test else {layout.names_key.decode(): names}, path)
         return replace(layout, checksums={file: checksum_of(folder / file) for file in layout.checksums}), folder
 
     return make
@@ -65,7 +66,7 @@ def tiny_source(tiny_cifar, monkeypatch) -> tuple[Source, Path]:
     real = cifar.SOURCES["cifar10"].archive
     archive = Archive(real.filename, "set by the test", real.torchvision_class, layout.checksums)
     info = replace(cifar.CIFAR10_INFO, digest=digest_of(cifar.read(layout, folder)), train_size=20, test_size=4)
-    source = Source(info, partial(cifar.read, layout), archive)
+    source = in_memory(info, partial(cifar.read, layout), archive)
     monkeypatch.setitem(cifar.SOURCES, "cifar10", source)
     return source, folder
 

@@ -8,6 +8,7 @@ import pytest
 
 from bench.data import cifar
 from bench.data.checksum import Checksum
+from noise.pickles import unpickle
 
 
 @pytest.mark.parametrize("layout", [cifar.CIFAR10, cifar.CIFAR100], ids=["cifar10", "cifar100"])

@@ -3,13 +3,18 @@ import importlib.util
 import os
 import subprocess
 import sys
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from bench.data import datasets
+from bench.data import cifar, datasets
 from bench.data.datasets import MissingDataError
+
+IN_MEMORY = ("cifar10", "cifar100", "cifar100_coarse", "digits", "fashion_mnist", "kmnist", "mnist", "svhn")
+ON_DISK = sorted(set(datasets.available()) - set(IN_MEMORY))
 
 
 def test_digits_are_scikit_learns_and_the_test_set_is_its_last_360_images() -> None:
@@ -60,12 +65,12 @@ def test_nobody_can_change_a_loaded_pixel_or_label() -> None:
 def test_an_unknown_name_meets_the_nearest_one() -> None:
     with pytest.raises(ValueError, match=r"unknown dataset 'digit'; did you mean 'digits'\?"):
         datasets.load("digit")
-    with pytest.raises(ValueError, match="unknown dataset 'zzz'; allowed: cifar10, digits"):
+    with pytest.raises(ValueError, match="unknown dataset 'zzz'; allowed: animal10n, blue_mini_imagenet_20, "):
         datasets.info("zzz")
 
 
 def test_every_set_that_is_available_tells_its_facts_without_data() -> None:
-    for name in datasets.available():
+    for name in IN_MEMORY:
         info = datasets.info(name)
         assert info.name == name
         assert len(info.class_names) == info.num_classes
@@ -85,12 +90,11 @@ def test_missing_files_are_named_with_the_three_ways_to_supply_them(tmp_path: Pa
 def test_other_pixels_than_the_pinned_ones_are_refused(tiny_source, monkeypatch) -> None:
     source, folder = tiny_source
     assert len(datasets.load("cifar10", folder).train_labels) == 20
-    monkeypatch.setattr(
-        datasets, "source", lambda name: datasets.Source(source.info, lambda f: _one_pixel_off(source.read(f)))
-    )
-    with pytest.raises(
-        ValueError, match=rf"digest of labels and pixels is [0-9a-f]{{64}}, expected {source.info.digest}"
-    ):
+    info, layout = source.info(folder), source.archive.members
+    read = partial(cifar.read, replace(cifar.CIFAR10, checksums=layout))
+    other = datasets.in_memory(info, lambda f: _one_pixel_off(read(f)))
+    monkeypatch.setattr(datasets, "source", lambda name: other)
+    with pytest.raises(ValueError, match=rf"digest of labels and pixels is [0-9a-f]{{64}}, expected {info.digest}"):
         datasets.load("cifar10", folder)
 
 
@@ -159,3 +163,53 @@ def test_the_official_cifar10_has_the_published_hashes() -> None:
     assert hashlib.sha256(stored.data).hexdigest() == "9d5c2eddadb0deff02c14c350c0385aab7b1d5ff1edfeb4997c8dc8644960111"
     mean = cifar10.train_images.mean((0, 1, 2)) / 255
     assert np.allclose(mean, cifar10.info.mean, atol=5e-5)
+
+
+@pytest.mark.parametrize("name", ON_DISK)
+def test_a_set_of_files_that_is_not_there_says_how_to_get_it(name: str, tmp_path: Path) -> None:
+    with pytest.raises(MissingDataError) as error:
+        datasets.info(name, tmp_path)
+    assert "\n" not in str(error.value)
+    assert str(tmp_path) in str(error.value)
+    report = datasets.examine(name, tmp_path)
+    assert not report.usable
+    assert [finding.state for finding in report.findings] == ["missing"]
+    assert len(report.where) > 20
+
+
+@pytest.mark.parametrize("name", sorted(set(IN_MEMORY) - {"digits"}))
+def test_files_that_are_not_there_are_listed(name: str, tmp_path: Path) -> None:
+    report = datasets.examine(name, tmp_path)
+    assert not report.usable
+    assert [finding.state for finding in report.findings] == ["missing"] * len(datasets.info(name).files)
+    assert "--download" in report.where
+    with pytest.raises(MissingDataError, match="--data-dir"):
+        datasets.load(name, tmp_path)
+
+
+def test_digits_are_ready_without_files(tmp_path: Path) -> None:
+    report = datasets.examine("digits", tmp_path)
+    assert report.usable
+    assert "official" in report.findings[-1].text
+
+
+def test_every_set_has_a_digest_of_its_own() -> None:
+    digests = [datasets.info(name).digest for name in IN_MEMORY]
+    assert len(set(digests)) == len(digests)
+
+
+@pytest.mark.parametrize(
+    ("name", "data_dir", "expected"),
+    [
+        ("digits", "/x", ("digits", Path("/x"))),
+        ("/a/b/mine.npz", None, ("mine.npz", Path("/a/b"))),
+        ("mine.npz", "/a/b", ("mine.npz", Path("/a/b"))),
+        ("/a/b/mine", None, ("mine/", Path("/a/b"))),
+        ("/a/b/mine/", "/x", ("mine/", Path("/a/b"))),
+        ("mine/", "/a/b", ("mine/", Path("/a/b"))),
+    ],
+)
+def test_a_path_is_a_name_and_a_folder(name: str, data_dir: str | None, expected: tuple[str, Path]) -> None:
+    folder = None if data_dir is None else Path(data_dir)
+    assert datasets.locate(name, folder) == expected
+    assert datasets.locate(*expected) == expected

@@ -34,7 +34,7 @@ def never(*_):
 def test_labels_are_drawn_once_and_then_read(tmp_path, monkeypatch):
     drawn = frozen(DIGITS, config(), tmp_path)
     before = content(tmp_path)
-    monkeypatch.setattr(noisy, "_draw", never)
+    monkeypatch.setattr(noisy, "draw", never)
     again = frozen(DIGITS, config(), tmp_path)
     assert (again.given == drawn.given).all()
     assert content(tmp_path) == before
