@@ -8,7 +8,7 @@ MATRIX_LIMIT = 20  # classes up to which a matrix fits on a page of text
 def card_line(card: Card) -> str:
     """Return the card in one line: the four rates, the id, the convention."""
     return (
-        f"{card['label']}: asked {share(card['asked'])}, expected {share(card['expected'])}, "
+        f"{card['label']}: {_asked(card)}, expected {share(card['expected'])}, "
         f"actual {share(card['actual'])} over {card['num_samples']:,}, effective {share(card['effective'])} "
         f"on the {card['trained']:,} trained on; id {card['noise_id']}; "
         f"{card['dialect']}, {card['convention']}, {card['flips']}"
@@ -22,7 +22,7 @@ def card_text(card: Card) -> str:
     data = [card["dataset"] or "unnamed data", f"{card['num_classes']} classes", f"noise on {card['covers']}"]
     lines = [
         f"{card['label']}  {card['noise_id']}",
-        f"  rates       asked {share(card['asked'])}, expected {share(card['expected'])}, "
+        f"  rates       {_asked(card)}, expected {share(card['expected'])}, "
         f"actual {share(card['actual'])}, effective {share(card['effective'])}",
         f"  definition  {card['family']}, {card['dialect']}: {card['convention']}, {card['flips']}"
         + (f"; {card['formula']}" if card.get("formula") else ""),
@@ -74,6 +74,10 @@ def top_confusions(counts: list[list[int]], top: int = 5) -> str:
     """Return the most frequent wrong pairs, true -> given: samples."""
     pairs = [(-n, y, g) for y, row in enumerate(counts) for g, n in enumerate(row) if y != g and n]
     return ", ".join(f"{y} -> {g}: {-n:,}" for n, y, g in sorted(pairs)[:top]) or "none"
+
+
+def _asked(card: Card) -> str:
+    return "no rate asked" if card["asked"] is None else f"asked {share(card['asked'])}"
 
 
 def _settings(card: Card) -> list[str]:

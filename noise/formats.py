@@ -16,6 +16,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,7 @@ TRUTH = {  # key of the given labels in a .pt -> key of the true ones, None wher
 }
 _UNREADABLE = (  # what zipfile, NumPy, json and csv raise for bytes that are no file of theirs
     *(ValueError, OSError, EOFError, LookupError, TypeError, AttributeError, RuntimeError, ArithmeticError),
-    *(MemoryError, SyntaxError, struct.error, zlib.error, lzma.LZMAError, zipfile.BadZipFile, csv.Error),
+    *(MemoryError, SyntaxError, struct.error, zlib.error, lzma.LZMAError, zipfile.BadZipFile, csv.Error, TokenError),
 )
 
 
@@ -145,6 +146,8 @@ def vector(name: object, values: object) -> Labels:
     """
     if isinstance(values, list | tuple):
         _check_each(name, values)
+    elif not isinstance(values, np.ndarray):
+        raise ValueError(f"{name}: labels are an array or a list, got {type(values).__name__}")
     array: NDArray[Any] = np.asarray(values)
     shape: tuple[int, ...] = array.shape
     if shape[1:] == (1,):
@@ -152,8 +155,8 @@ def vector(name: object, values: object) -> Labels:
     if array.ndim != 1 or not 0 < len(array) <= COUNT_CAP:
         raise ValueError(f"{name}: labels are one integer per sample, shape (N,), got {array.dtype} of shape {shape}")
     if array.dtype.kind not in "iu":
-        broken = np.flatnonzero(array != np.floor(array)) if array.dtype.kind == "f" else ()
-        first = int(broken[0]) if len(broken) else 0
+        broken = array != np.floor(array) if array.dtype.kind == "f" else np.zeros(1, dtype=bool)
+        first = int(np.argmax(broken))  # the first one that is not whole, else simply the first
         raise ValueError(f"{name}: labels must be integers, got {array.dtype}, {array[first]!s:.40} at index {first}")
     bad = np.flatnonzero((array < 0) | (array > np.iinfo(np.int64).max))
     if len(bad):
@@ -171,7 +174,7 @@ def _check_each(name: object, values: Sequence[object]) -> None:
 
 def _array(data: bytes) -> NDArray[Any]:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # of NumPy, about files that Python 2 wrote
+        warnings.simplefilter("ignore")  # of NumPy, about files that Python 2 wrote
         array: NDArray[Any] = np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
     return array
 
@@ -315,4 +318,5 @@ def _member(archive: zipfile.ZipFile, name: str) -> bytes:
 
 
 def _first_line(error: BaseException) -> str:
-    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    lines = (line for line in str(error).splitlines() if line.strip())
+    return next(lines, type(error).__name__)[:300]

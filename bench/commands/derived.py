@@ -168,7 +168,7 @@ def noise_lines(store: Store, found: Evidence) -> list[str]:
     for label, seeds in columns.items():
         ids = ", ".join(f"{seed} {payload['noise_id']}" for seed, payload in sorted(seeds.items()))
         try:
-            cards = [_card(store, payload) for _, payload in sorted(seeds.items())]
+            cards = [card_of(store, payload) for _, payload in sorted(seeds.items())]
         except (FileNotFoundError, ValueError) as error:  # the numbers stand without it; the page says so
             lines.append(f"{label}: the stored labels are not readable ({error})")
         else:
@@ -183,10 +183,13 @@ def noise_spec(payload: dict[str, Any]) -> noise.NoiseSpec:
     return noise.NoiseSpec.from_dict({k: v for k, v in payload["config"]["noise"].items() if k != "seed"})
 
 
-def _card(store: Store, payload: dict[str, Any]) -> dict[str, Any]:
+def card_of(store: Store, payload: dict[str, Any]) -> dict[str, Any]:
+    """The card of a run's labels, counted on what it trained on. Equal labels of two recipes share one stored file."""
     data, seed = payload["config"]["dataset"], payload["config"]["noise"]["seed"]
     labels, _ = noise.from_bytes(read_regular(store.noise / f"{payload['noise_id']}.npz"), payload["noise_id"])
-    labels = replace(labels, spec=noise_spec(payload), seed=seed)  # equal labels of two recipes share one file
+    labels = replace(labels, spec=noise_spec(payload), seed=seed)
+    if payload["totals"]["train_wrong"] is None:  # what another recipe knows of equal labels is no truth here
+        labels = replace(labels, clean=None, transition=None, flip_rate=None, expected=None)
     parts = split(
         labels.given,
         labels.num_classes,

@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -60,7 +61,8 @@ def _start(args: argparse.Namespace) -> Suite:
     for flag in ("noise", "methods"):
         if not getattr(args, flag):
             raise ValueError(f"--dataset needs --{flag} too: see `list {flag}`")
-    return Suite(args.dataset, args.dataset, (), ())  # the flags fill it, which gives it a name of its own
+    name = re.sub(r"[^A-Za-z0-9._-]", "-", Path(args.dataset).name).strip("._-") or "own"
+    return Suite(name, args.dataset, (), ())  # the flags fill it, which gives it a name of its own
 
 
 def data_dir_of(args: argparse.Namespace, suite: Suite) -> Path | None:

@@ -6,7 +6,7 @@ import textwrap
 from typing import Any
 
 import noise
-from bench.files import parse, read_regular
+from bench.commands.derived import card_of
 from bench.sweep.store import Corrupt, RunFolder, Store
 
 
@@ -35,7 +35,7 @@ def main(args: argparse.Namespace) -> int:
         print(_settings(config))
     if result:
         print(_history(result.payload))
-        print(_card(store, result.payload["noise_id"]))
+        print(_card(store, result.payload))
         print(f"code {result.payload['code']}, trained in {result.provenance.get('seconds', 0):.1f} s")
     print(_attempts(folder))
     return 0
@@ -68,12 +68,11 @@ def _history(payload: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _card(store: Store, noise_id: str) -> str:
+def _card(store: Store, payload: dict[str, Any]) -> str:
     try:
-        card = parse(read_regular(store.noise / f"{noise_id}.json"))
+        return textwrap.indent(noise.card_text(card_of(store, payload)), "  ")
     except (FileNotFoundError, ValueError) as error:  # the record stands without it
-        return f"  the noise card is not readable: {error}"
-    return textwrap.indent(noise.card_text(card), "  ") if isinstance(card, dict) else "  the noise card is damaged"
+        return f"  the stored labels are not readable: {error}"
 
 
 def _attempts(folder: RunFolder) -> str:

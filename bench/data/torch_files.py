@@ -3,30 +3,23 @@
 import io
 import pickle
 import re
+import struct
 import warnings
 import zipfile
+from typing import Any
 
-import numpy as np
 import torch
 
-from noise import formats
+from noise import formats, pickles
 
 
 def read_labels(data: bytes, name: str) -> formats.LabelFile:
     """Return the labels of a .pt file of tensors or arrays; ValueError in one line for anything else.
 
-    torch's own restricted reader knows tensors and, with what is allowed here, NumPy arrays of integers. There is no
+    torch's own restricted reader knows tensors; it is told of NumPy arrays what `noise.pickles` allows. There is no
     other way in: what it refuses is refused.
     """
-    reconstruct = np._core.multiarray._reconstruct  # type: ignore[attr-defined]
-    integers = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
-    allowed = [
-        (reconstruct, "numpy.core.multiarray._reconstruct"),  # the name in files of NumPy 1
-        reconstruct,
-        np.ndarray,
-        np.dtype,
-        *(type(np.dtype(kind)) for kind in integers),
-    ]
+    allowed: list[Any] = [(made, asked) for asked, made in pickles.ALLOWED.items()]
     try:
         if data.startswith(b"PK"):
             formats.check_sizes(data)
@@ -35,8 +28,8 @@ def read_labels(data: bytes, name: str) -> formats.LabelFile:
             content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
         return formats.chosen(_arrays(content))
     except (
-        *(pickle.UnpicklingError, zipfile.BadZipFile, EOFError, OSError, MemoryError, AssertionError, RuntimeError),
-        *(ValueError, LookupError, AttributeError, TypeError, OverflowError),
+        *(pickle.UnpicklingError, zipfile.BadZipFile, struct.error, EOFError, OSError, MemoryError, AssertionError),
+        *(ValueError, LookupError, AttributeError, TypeError, ArithmeticError, RuntimeError, SystemError),
     ) as error:
         raise ValueError(f"{name}: no file of labels that torch reads safely: {_why(error)}") from None
 
@@ -56,4 +49,4 @@ def _why(error: BaseException) -> str:
         return f"pickle asks for {asked[1]}, which no file of labels needs; nothing was run"
     if isinstance(error, pickle.UnpicklingError):
         return "its pickle is none of tensors and arrays of integers"
-    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)[:300]

@@ -158,18 +158,26 @@ def _header(grouping: Grouping, rule: str) -> dict[str, str]:
     def every(values: Iterable[object]) -> str:
         return ", ".join(dict.fromkeys(text_of(value) for value in values)) or DASH
 
-    totals = [entry.payload["totals"] for entry in entries if entry.payload]
     seeds = sorted({config["seed"] for config in configs})
     noise_seeds = sorted({config["noise"]["seed"] for config in configs})
     return {
         "dataset": every(config["dataset"]["name"] for config in configs),
-        "samples": every(f"{t['train']} train / {t['val']} validation / {t['test']} test" for t in totals),
+        "samples": every(_samples(entry.payload) for entry in entries if entry.payload),
         "network": every(config["train"]["network"] for config in configs),
         "epochs": every(config["train"]["epochs"] for config in configs),
         "preset": every(config["train"]["preset"] for config in configs),
         "number": f"{RULES[rule]}, in %: mean ± sample sd over seeds (runs)",
         "seeds": every(seeds) + (f"; noise seeds {every(noise_seeds)}" if noise_seeds != seeds else ""),
     }
+
+
+def _samples(payload: Payload) -> str:
+    """Return how many samples a run trained, validated and tested on, foreign images and trusted samples apart."""
+    totals, trusted = payload["totals"], payload["config"]["dataset"].get("trusted", 0)
+    text = f"{totals['train']} train / {totals['val']} validation / {totals['test']} test"
+    official = totals.get("val_clean", totals["val"])
+    apart = f" / {official} clean validation" if official and official != totals["val"] else ""
+    return text + apart + (f" / {trusted} trusted, taken out of training" if trusted else "")
 
 
 def _legend(rows: tuple[Row, ...], rule: str, comparisons: int) -> list[str]:

@@ -97,5 +97,6 @@ class RunTask(Task):
 
     def fact(self, name: str) -> Any:
         if name not in self._facts:
-            raise ValueError(f"the method needs {name}, which is unknown for this data and noise")
+            hint = "; say what you believe, as in --noise none:assumed=0.3" if name == "noise_rate" else ""
+            raise ValueError(f"the method needs {name}, which is unknown for this data and noise{hint}")
         return self._facts[name]
