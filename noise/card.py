@@ -26,6 +26,7 @@ def card(corruption: Corruption, *, dataset: str = "", digest: str = "", train_i
     return {
         "noise_id": c.noise_id,
         "spec": str(spec),
+        "table": spec.to_dict(),
         "label": spec.label,
         "asked": spec.rate,
         "expected": c.expected,

@@ -1,8 +1,11 @@
 """A card for a person: one line, one page, or the whole matrix."""
 
+import textwrap
+
 from noise.card import Card
 
 MATRIX_LIMIT = 20  # classes up to which a matrix fits on a page of text
+WIDTH, INDENT = 110, 14
 
 
 def card_line(card: Card) -> str:
@@ -27,7 +30,8 @@ def card_text(card: Card) -> str:
         f"  definition  {card['family']}, {card['dialect']}: {card['convention']}, {card['flips']}"
         + (f"; {card['formula']}" if card.get("formula") else ""),
         *_settings(card),
-        f"  used by     {card['used_by']}" + (f"; after {card['source']}" if card.get("source") else ""),
+        f"  used by     {card['used_by']}",
+        *([f"  source      {card['source']}"] if card.get("source") else []),
         f"  drawn       {_drawn(card)}",
         f"  data        {', '.join(data)}" + (f", digest {card['digest'][:12]}" if card["digest"] else ""),
         f"  labels      sha256 {card['given_sha256']}",
@@ -42,7 +46,14 @@ def card_text(card: Card) -> str:
         lines.append(
             "  WARNING     in some class the true label is not the most frequent one: it cannot be learnt back"
         )
-    return "\n".join(lines)
+    return "\n".join(_wrapped(line) for line in lines)
+
+
+def _wrapped(line: str) -> str:
+    """Return a line that fits a terminal, continued below its text."""
+    if len(line) <= WIDTH:
+        return line
+    return textwrap.fill(line, WIDTH, subsequent_indent=" " * INDENT, drop_whitespace=True, break_long_words=False)
 
 
 def matrix_text(card: Card) -> str:

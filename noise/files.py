@@ -76,7 +76,7 @@ def from_bytes(data: bytes, expect_id: str | None = None) -> tuple[Corruption, d
     arrays = _read(data)
     try:
         card = json.loads(str(arrays["card"]))
-        spec = NoiseSpec.parse(card["spec"])
+        spec = NoiseSpec.from_dict(card["table"]) if "table" in card else NoiseSpec.parse(card["spec"])
         num_classes, seed = int(card["num_classes"]), int(card["seed"])
         expected = None if card["expected"] is None else float(card["expected"])
         generator, claimed = str(card["generator"]), str(card["noise_id"])

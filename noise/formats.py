@@ -167,7 +167,9 @@ def vector(name: object, values: object) -> Labels:
 def _check_each(name: object, values: Sequence[object]) -> None:
     for index, value in enumerate(values):
         if isinstance(value, bool) or not isinstance(value, int | np.integer):
-            raise ValueError(f"{name}: labels must be integers, got {value!r:.40} at index {index}")
+            plain = value is None or isinstance(value, bool | str | float)  # others may say anything, at any length
+            shown = f"{value!r:.40}" if plain else type(value).__name__
+            raise ValueError(f"{name}: labels must be integers, got {shown} at index {index}")
         if not 0 <= value < 2**63:
             raise ValueError(f"{name}: labels must be at least 0, got {value!r:.40} at index {index}")
 

@@ -63,7 +63,7 @@ class Array(np.ndarray):
         fits = type(shape) is tuple and all(type(size) is int and size >= 0 for size in shape)
         if not fits or math.prod(shape) * dtype.itemsize != len(data):
             raise ValueError(f"pickle holds an array of shape {shape!r:.40} and {len(data)} bytes of {dtype}")
-        super().__setstate__((1, shape, dtype, np.bool_(fortran), data))
+        super().__setstate__((1, shape, dtype, bool(fortran), data))  # type: ignore[arg-type]  # bool is right
 
 
 def _empty(*_: object) -> Array:

@@ -4,36 +4,80 @@ import numpy as np
 import pytest
 
 import noise
-from noise import NoiseSpec, card, card_line, card_text, corrupt
+from noise import NoiseSpec, card, card_line, card_text, corrupt, from_bytes, matrix_text, to_bytes
+from tests.noise.world import ROWS, WAYS, ids
 
-WAYS = [(family, dialect) for family in noise.available() for dialect in noise.describe(family)["dialects"]]
 
-
-@pytest.mark.parametrize(("family", "dialect"), WAYS)
-def test_a_card_equals_a_recount(family, dialect, toy10, toy10_rows):
-    made = corrupt(toy10, toy10_rows, 10, NoiseSpec(family, 0.4, dialect), 3)
-    trained = np.arange(0, 2000, 3)
+@pytest.mark.parametrize("way", WAYS, ids=ids)
+def test_a_card_equals_a_recount(way):
+    made, classes = way.make(0.4, 3), way.classes
+    total = len(made.given)
+    trained = np.arange(0, total, 3)
     data = card(made, dataset="toy10", digest="abc", train_index=trained)
     assert json.loads(json.dumps(data, allow_nan=False)) == data
-    counts = [[0] * 10 for _ in range(10)]
-    for y, g in zip(toy10.tolist(), made.given.tolist(), strict=True):
-        counts[y][g] += 1
-    wrong = 2000 - sum(counts[c][c] for c in range(10))
+    own = [i for i in range(total) if made.is_ood is None or not made.is_ood[i]]
+    counts = [[0] * classes for _ in range(classes)]
+    for i in own:
+        counts[made.clean[i]][made.given[i]] += 1
+    wrong = len(own) - sum(counts[c][c] for c in range(classes))
     assert data["counts"] == counts
     assert data["wrong"] == wrong
-    assert data["actual"] == wrong / 2000
-    assert data["rate_by_class"] == pytest.approx([1 - counts[c][c] / sum(counts[c]) for c in range(10)])
-    assert data["wrong_share_by_given"] == pytest.approx(
-        [1 - counts[c][c] / sum(row[c] for row in counts) for c in range(10)]
-    )
-    trained_wrong = sum(made.given[i] != toy10[i] for i in trained)
-    assert (data["trained"], data["trained_wrong"]) == (667, trained_wrong)
-    assert data["effective"] == trained_wrong / 667
-    assert data["effective"] != data["actual"]
+    assert data["foreign"] == total - len(own)
+    assert data["actual"] == wrong / total
+    rows, columns = [sum(row) for row in counts], [sum(row[c] for row in counts) for c in range(classes)]
+    by_class = [1 - counts[c][c] / rows[c] if rows[c] else None for c in range(classes)]
+    by_given = [1 - counts[c][c] / columns[c] if columns[c] else None for c in range(classes)]
+    for told, expected in ((data["rate_by_class"], by_class), (data["wrong_share_by_given"], by_given)):
+        assert [value is None for value in told] == [value is None for value in expected]
+        assert [v for v in told if v is not None] == pytest.approx([v for v in expected if v is not None])
+    trained_wrong = sum(made.given[i] != made.clean[i] for i in set(trained.tolist()) & set(own))
+    assert (data["trained"], data["trained_wrong"]) == (len(trained), trained_wrong)
+    assert data["effective"] == trained_wrong / len(trained)
     assert data["covers"] == "train and validation"
     assert data["noise_id"] == made.noise_id
-    assert (data["asked"], data["expected"]) == (0.4, made.expected)
-    assert NoiseSpec.parse(data["spec"]) == made.spec
+    assert (data["asked"], data["expected"]) == (0.4 if way.rated else None, made.expected)
+    assert NoiseSpec.from_dict(data["table"]) == made.spec
+
+
+def test_where_the_truth_is_unknown_the_card_says_so_and_counts_nothing(toy10):
+    made = corrupt(toy10, None, 10, NoiseSpec("none"), 0, labels_are_true=False)
+    data = card(made)
+    for name in ("actual", "effective", "wrong", "counts", "rate_by_class", "smallest_diagonal", "z", "clean_sha256"):
+        assert data[name] is None
+    assert data["given_counts"] == [200] * 10
+    assert "unknown: nobody knows the true labels" in card_text(data)
+    assert "actual unknown" in card_line(data)
+    assert matrix_text(data) == "no matrix: the true labels are unknown"
+    with pytest.raises(ValueError, match="the true labels of these samples are unknown"):
+        made.wrong  # noqa: B018 - that it cannot be asked for is the claim
+    after, again = from_bytes(to_bytes(made, data), expect_id=made.noise_id)
+    assert after.clean is None
+    assert again == data
+
+
+@pytest.mark.parametrize("family", [name for name in noise.available() if not noise.family_of(name).keeps_labels])
+def test_noise_is_not_made_of_labels_that_nobody_vouches_for(family):
+    way = next(way for way in WAYS if way.family == family)
+    with pytest.raises(
+        ValueError, match=f"^noise family '{family}' starts from true labels, and these data have none$"
+    ):
+        corrupt(
+            way.labels, ROWS[: len(way.labels)], way.classes, way.spec(), 0,
+            attached=way.attached(way.labels, way.classes), labels_are_true=False,
+        )  # fmt: skip
+
+
+def test_the_matrix_is_printed_in_percent():
+    made = corrupt(np.array([0] * 4 + [1] * 4), None, 2, NoiseSpec("pairflip", 0.25), 0)
+    assert matrix_text(card(made)).splitlines() == [
+        "true\\given      0      1",
+        "         0  75.00  25.00",
+        "         1  25.00  75.00",
+    ]
+    made = corrupt(np.arange(2100) % 21, None, 21, NoiseSpec("pairflip", 0.25), 0)
+    assert matrix_text(card(made)).startswith(
+        "most frequent confusions (true -> given: samples)\n  0 -> 1: 25, 1 -> 2: 25"
+    )
 
 
 def test_without_a_split_all_samples_are_trained_on(toy10):
@@ -91,15 +135,17 @@ def test_the_line_of_a_column_reads_aloud(toy10):
     )
 
 
-@pytest.mark.parametrize(("family", "dialect"), WAYS)
-def test_the_text_fits_a_terminal(family, dialect, toy10, toy10_rows):
-    made = corrupt(toy10, toy10_rows, 10, NoiseSpec(family, 0.5, dialect), 1)
+@pytest.mark.parametrize("way", WAYS, ids=ids)
+def test_the_text_fits_a_terminal(way):
+    made = way.make(0.5, 1)
     text = card_text(card(made, dataset="toy10", digest="ab" * 32, train_index=np.arange(1800)))
     lines = text.splitlines()
-    assert 10 <= len(lines) <= 14
+    assert 12 <= len(lines) <= 24
     assert max(map(len, lines)) <= 110
     assert made.noise_id in lines[0]
-    for part in ("asked .500", "toy10", dialect, "of the 1,800 trained on", "seed 1"):
+    drawn = "nothing was drawn" if made.generator == "none" else "seed 1"
+    asked = "asked .500" if way.rated else "no rate asked"
+    for part in (asked, "toy10", way.dialect, "of the 1,800 trained on", drawn, way.about["source"][:20]):
         assert part in text
 
 

@@ -9,11 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import noise
 from noise import NoiseSpec, card, corrupt, from_bytes, to_bytes
+from tests.noise.world import WAYS, ids
 
 ROOT = Path(__file__).parents[2]
-WAYS = [(family, dialect) for family in noise.available() for dialect in noise.describe(family)["dialects"]]
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +29,9 @@ def repacked(data, **changes):
     return out.getvalue()
 
 
-@pytest.mark.parametrize(("family", "dialect"), WAYS)
-def test_a_file_brings_everything_back(family, dialect, toy10, toy10_rows):
-    before = corrupt(toy10, toy10_rows, 10, NoiseSpec(family, 0.35, dialect), 2)
+@pytest.mark.parametrize("way", WAYS, ids=ids)
+def test_a_file_brings_everything_back(way):
+    before = way.make(0.35, 2)
     about = card(before, dataset="toy10", train_index=np.arange(1500))
     after, again = from_bytes(to_bytes(before, about), expect_id=before.noise_id)
     assert again == about
