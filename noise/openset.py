@@ -189,7 +189,7 @@ def _size(request: Request) -> int:
 
 
 def _note(request: Request) -> str:
-    return f"the released code always draws from seed {RELEASED[request.spec.dialect]}"
+    return f"the released labels are drawn from seed {RELEASED[request.spec.dialect]}"
 
 
 def _of_map(name: str, num_classes: int) -> Floats:
