@@ -102,9 +102,8 @@ def decode(path: Path, geometry: Geometry) -> NDArray[np.uint8]:
         *(OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, OverflowError, struct.error, zlib.error),
         *(pil.DecompressionBombError, pil.DecompressionBombWarning),
     ) as error:
-        raise ValueError(
-            f"image {path} cannot be read: {str(error).splitlines()[0] if str(error) else error!r}"
-        ) from None
+        why = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f"image {path} cannot be read: {why}") from None
 
 
 def _resized(image: "Image", geometry: Geometry) -> "Image":
