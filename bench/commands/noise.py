@@ -111,7 +111,8 @@ def _of_file(spec: noise.NoiseSpec, args: argparse.Namespace) -> tuple[noise.Cor
     corruption = noise.corrupt(
         labels, images, classes, spec, args.noise_seed, attached=attached(spec, info, args.data_dir)
     )
-    return replace(corruption, spec=pinned(spec)), noise.card(corruption, dataset=args.labels.name)
+    corruption = replace(corruption, spec=pinned(spec))
+    return corruption, noise.card(corruption, dataset=args.labels.name)
 
 
 def labels_of(path: Path) -> np.ndarray:

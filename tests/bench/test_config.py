@@ -19,7 +19,14 @@ def data() -> dict:
     """A config with no setting at its default."""
     return {
         "protocol": cfg.PROTOCOL,
-        "dataset": {"name": "digits", "digest": "d" * 64, "val": 0.2, "train_limit": 64, "test_limit": 100},
+        "dataset": {
+            "name": "digits",
+            "digest": "d" * 64,
+            "val": 0.2,
+            "train_limit": 64,
+            "test_limit": 100,
+            "trusted": 20,
+        },
         "noise": {
             "family": "instance",
             "rate": 0.4,
@@ -177,6 +184,7 @@ def test_the_augmentations_of_a_config_are_those_there_are():
         (("dataset", "val"), 1, "val must be in [0, 1), got 1.0"),
         (("dataset", "train_limit"), 3, "train_limit must be at least 4, got 3"),
         (("dataset", "test_limit"), 0, "test_limit must be at least 1, got 0"),
+        (("dataset", "trusted"), -10, "trusted must be at least 0, got -10"),
         (("method", "params"), [1], "method.params must be a table, got [1]"),
         (("noise", "seed"), -1, "noise seed must be in [0, 2**32), got -1"),
         (("seed",), 2**32, "seed must be in [0, 2**32), got 4294967296"),
@@ -205,6 +213,7 @@ configs = st.builds(
         val=numbers,
         train_limit=st.none() | st.integers(4, 10**6),
         test_limit=st.none() | st.integers(1, 10**6),
+        trusted=st.integers(0, 10**6),
     ),
     noise=st.builds(
         cfg.NoiseConfig,
@@ -260,3 +269,12 @@ def test_the_ids_of_the_quick_start_are_all_different():
     runs = grid.expand(grid.load(grid.DEFAULT))
     suite = grid.load(grid.DEFAULT)
     assert len({run.run_id for run in runs}) == len(suite.noise) * len(suite.methods) * len(suite.seeds) == len(runs)
+
+
+def test_a_later_setting_at_its_default_leaves_the_ids_of_older_runs_alone():
+    config = RunConfig.from_dict(with_value(("dataset", "trusted"), 0))
+    assert "trusted" not in config.to_dict()["dataset"]
+    assert RunConfig.from_dict(config.to_dict()) == config
+    older = data()
+    del older["dataset"]["trusted"]
+    assert RunConfig.from_dict(older).run_id == config.run_id

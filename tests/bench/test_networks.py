@@ -10,6 +10,8 @@ from torch import nn
 from bench.data import datasets
 from bench.training import catalog, networks
 
+pytestmark = pytest.mark.filterwarnings("ignore:torchvision .* was not built for torch:RuntimeWarning")  # once
+
 CIFAR10 = datasets.info("cifar10")
 DIGITS = datasets.info("digits")
 SMALL = {"digits_cnn": DIGITS, "resnet32": replace(CIFAR10, shape=(3, 8, 8))}  # quick enough for every test
@@ -32,6 +34,7 @@ def equal(one: list[torch.Tensor], two: list[torch.Tensor]) -> bool:
         ("resnet18", 100, 11_220_132),
         ("resnet32", 10, 464_154),
         ("resnet32", 100, 470_004),
+        ("resnet50", 1000, 25_557_032),
     ],
 )
 def test_parameters_are_as_many_as_the_papers_networks_have(name, classes, parameters) -> None:

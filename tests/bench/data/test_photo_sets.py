@@ -158,9 +158,9 @@ def test_the_resampled_set_draws_each_epoch_anew(clothing):
     ("file", "change", "text"),
     [
         ("noisy_label_kv.txt", lambda t: t.replace(" 3\n", " 14\n", 1), r"line \d+: label must lie in 0..13, got 14"),
-        ("noisy_train_key_list.txt", lambda t: t + "../../etc/x.jpg\n", r"line \d+: image name '../../etc/x.jpg' must be"),
+        ("noisy_train_key_list.txt", lambda t: t + "../../etc/x.jpg\n", r"line \d+: image name '../../etc/x.jpg'"),
         ("noisy_train_key_list.txt", lambda t: t + "/etc/x.jpg\n", "image name '/etc/x.jpg' must be a path inside"),
-        ("noisy_train_key_list.txt", lambda t: t + "images/0/00/x.jpg\n", "1 of .* images have no label, the first is images/0"),
+        ("noisy_train_key_list.txt", lambda t: t + "im/x.jpg\n", "1 of .* images have no label, the first is im"),
         ("clean_val_key_list.txt", lambda t: "", "clean_val_key_list.txt: the list is empty"),
         ("category_names_eng.txt", lambda t: "one\n", "14 class names are wanted, got 1"),
     ],
@@ -176,7 +176,7 @@ def test_lists_that_make_no_sense_are_refused_by_file_and_line(clothing, file, c
 
 def test_a_list_in_another_encoding_is_refused(clothing):
     (clothing / "clothing1m" / "clean_test_key_list.txt").write_bytes("图像".encode("gbk"))
-    with pytest.raises(ValueError, match="clean_test_key_list.txt: not a text file in UTF-8"):
+    with pytest.raises(ValueError, match=r"clean_test_key_list.txt: not a text file in UTF-8"):
         datasets.info("clothing1m", clothing)
 
 
@@ -198,7 +198,7 @@ def test_missing_images_are_counted_and_named(clothing):
     for name in listing.parts["test"].names[:4]:
         (listing.root / name).unlink()
     with pytest.raises(
-        MissingDataError, match="4 of 42 images of test are not there, the first is .*; see: run_bench.py"
+        MissingDataError, match=r"4 of 42 images of test are not there, the first is .*; see: run_bench.py"
     ):
         datasets.info("clothing1m", clothing)
     (text,) = findings(datasets.examine("clothing1m", clothing), "missing")
@@ -235,7 +235,7 @@ def test_images_in_two_splits_are_reported(clothing):
 
 
 def test_clothing1m_that_is_not_there_says_where_it_was_looked_for(tmp_path):
-    with pytest.raises(MissingDataError, match="no noisy_train_key_list.txt and no noisy_train.txt in .*annotations/"):
+    with pytest.raises(MissingDataError, match=r"no noisy_train_key_list.txt and no noisy_train.txt in .*annotations/"):
         datasets.info("clothing1m", tmp_path)
     assert "on request from its authors" in datasets.examine("clothing1m", tmp_path).where
 
@@ -270,7 +270,7 @@ def test_webvision_mini_is_the_first_fifty_classes(web):
 
 def test_webvision_without_a_class_of_imagenet_names_its_folder(web):
     shutil.rmtree(web / "webvision" / "imagenet" / "val" / "7")
-    with pytest.raises(MissingDataError, match="no images in .*imagenet/val/7"):
+    with pytest.raises(MissingDataError, match=r"no images in .*imagenet/val/7"):
         datasets.info("webvision_mini_imagenet", web)
 
 
@@ -309,7 +309,7 @@ def test_food101n_numbers_its_classes_by_its_list_and_tests_on_food101(food):
 def test_food101n_of_an_unknown_class_is_refused(food):
     path = food / "food-101" / "meta" / "test.txt"
     path.write_text(path.read_text() + "stew/1\n")
-    with pytest.raises(ValueError, match="test.txt, image 7: 'stew' is no class of meta/classes.txt"):
+    with pytest.raises(ValueError, match=r"test.txt, image 7: 'stew' is no class of meta/classes.txt"):
         datasets.info("food101n", food)
 
 
@@ -351,9 +351,12 @@ def test_both_layouts_of_animal10n_hold_the_same_images(tmp_path, order):
 
 @pytest.mark.parametrize(
     ("data", "text"),
-    [(b"", "0 bytes are no whole number"), (b"x" * 100, "100 bytes are no whole number of records of 12,296"),
-     (record(*animals(Path(), 1, 0), ">").replace(b"\0\0\0\0\0\0\0\0", b"\0\0\0\0\0\0\1\1", 1), "label must lie in 0..9")],
-)  # fmt: skip
+    [
+        (b"", "0 bytes are no whole number"),
+        (b"x" * 100, "100 bytes are no whole number of records of 12,296"),
+        (b"\0" * 6 + b"\1\1" + b"x" * 12_288, "label must lie in 0..9"),
+    ],
+)
 def test_a_binary_file_of_another_form_is_refused(tmp_path, data, text):
     images, labels = animals(tmp_path, 2, 0)
     for name in animal10n.BINARY:
@@ -367,7 +370,7 @@ def test_a_binary_file_of_another_form_is_refused(tmp_path, data, text):
 def test_animals_without_a_label_in_their_name_are_refused(tmp_path):
     for place in ("training", "testing"):
         picture(tmp_path / place / "x_1.jpg", 0)
-    with pytest.raises(ValueError, match="the name must begin with a label 0..9"):
+    with pytest.raises(ValueError, match=r"the name must begin with a label 0..9"):
         datasets.info("animal10n", tmp_path)
 
 

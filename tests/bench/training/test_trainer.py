@@ -162,6 +162,9 @@ def test_counts_are_recounts_of_the_last_predictions(world):
         "train_wrong": int((given != clean).sum()),
         "trace": 54,
         "trace_wrong": int((given != clean).sum()),
+        "train_foreign": 0,
+        "trace_foreign": 0,
+        "val_clean": 6,
     }
     gate = last["knowledge"][1]
     assert gate["open"] + gate["shut"] == 54
