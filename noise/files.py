@@ -5,6 +5,7 @@ import json
 import struct
 import zipfile
 import zlib
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,7 @@ _UNREADABLE = (
     struct.error,
     zlib.error,
     zipfile.BadZipFile,
+    TokenError,
 )
 
 

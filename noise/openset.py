@@ -68,7 +68,8 @@ class Openset(Injector):
         is_ood = wrong_samples(clean, np.full(num_classes, outside), order, flips)
         wrong = exclusive(1.0, num_classes) if self.closed == "symmetric" else _of_map(self.closed, num_classes)
         flip = (request.rate - outside) * (1 - np.diag(wrong))
-        closed = np.flatnonzero(wrong_samples(clean, flip, np.where(is_ood, 2.0, 1 - order), flips))
+        last = np.where(is_ood, 2.0, 1 - order)  # a foreign image comes after all others, and is never chosen
+        closed = np.flatnonzero(wrong_samples(clean, flip, last, flips) & ~is_ood)
         given = clean.copy()
         given[closed] = first_above(np.cumsum(wrong[clean[closed]], axis=1), where[closed])
         foreign = np.flatnonzero(is_ood)
@@ -102,7 +103,8 @@ class Openset(Injector):
         clean, num_classes = request.clean, request.num_classes
         known = int(num_classes * (1 - self.unknown))
         if not 2 <= known < num_classes:
-            raise ValueError(f"option unknown={self.unknown:g} leaves {known} of {num_classes} classes; 2 are needed")
+            allowed = f"2 to {num_classes - 1} can stay"
+            raise ValueError(f"option unknown={self.unknown:g} leaves {known} of {num_classes} classes; {allowed}")
         matrix = np.zeros((num_classes, num_classes))
         inside = exclusive if self.closed == "symmetric" else next_class
         matrix[:known, :known] = inside(request.rate, known)

@@ -7,6 +7,7 @@ import struct
 import zipfile
 import zlib
 from pathlib import PurePath
+from tokenize import TokenError
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,8 @@ Floats = NDArray[np.float64]
 SUFFIXES = (".npy", ".npz", ".csv", ".txt", ".json")
 SIZE_CAP = 2**31  # bytes of one array; the scores of a million samples for 100 classes have 800 MB
 _UNREADABLE = (
+    TokenError,
+    csv.Error,
     ValueError,
     OSError,
     EOFError,
@@ -24,6 +27,7 @@ _UNREADABLE = (
     RecursionError,
     RuntimeError,
     struct.error,
+    zipfile.BadZipFile,
     zlib.error,
 )
 
@@ -40,7 +44,7 @@ def read_table(data: bytes, name: str) -> Floats:
         raise ValueError(f"{name}: a matrix is read from {', '.join(SUFFIXES)}, got {suffix or 'no suffix'!r}")
     try:
         table = readers[suffix](data)
-    except (*_UNREADABLE, zipfile.BadZipFile) as error:
+    except _UNREADABLE as error:
         why = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(f"{name}: no matrix of numbers: {why}") from None
     if table.ndim != 2 or not table.size or table.dtype.kind not in "iuf":

@@ -1,5 +1,6 @@
 """The README's file runs as printed, and its commands mean what they say."""
 
+import json
 import re
 import shlex
 import subprocess
@@ -8,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+import noise
 from bench.cli import VERBS, parser
+from bench.data import datasets
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -64,3 +67,43 @@ def test_every_number_of_the_readmes_table_is_in_the_committed_example():
 def test_pictures_of_the_readme_exist():
     for path in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README):
         assert (ROOT / path).read_bytes().startswith(b"\x89PNG")
+
+
+def printed(*words: str, folder: Path = ROOT) -> str:
+    command = [sys.executable, str(ROOT / "run_bench.py"), *words]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout
+
+
+def test_the_table_of_noise_is_the_one_the_code_prints():
+    page = (ROOT / "noise" / "README.md").read_text(encoding="utf-8")
+    table = re.search(
+        r"<!-- table: python run_bench.py list noise --markdown -->\n(.*?)\n<!-- end -->", page, flags=re.S
+    )
+    assert table is not None
+    assert table[1] == printed("list", "noise", "--markdown").rstrip()
+
+
+def test_the_noise_card_of_the_readme_is_the_one_the_command_prints(tmp_path):
+    card = next(block for language, block in FENCED if language == "text" and block.startswith("asymmetric"))
+    shown = printed("noise", "show", "asymmetric:0.4", "--dataset", "digits", folder=tmp_path)
+    versions = re.compile(r"numpy [0-9.]+")
+    assert versions.sub("", shown) == versions.sub("", card)
+
+
+def test_the_speeds_of_the_readme_are_those_of_the_committed_rounds():
+    lines = next(block for language, block in FENCED if language == "text" and block.startswith("numpy")).splitlines()[
+        1:
+    ]
+    pairs = json.loads((ROOT / "results" / "examples" / "noise" / "speed.json").read_text(encoding="utf-8"))
+    for line, pair in zip(lines, pairs, strict=True):
+        assert line.startswith(f"{pair['name']}: {pair['ratio']:.1f}x")
+        assert line.endswith(f"peak {pair['peak_mib']:,.0f} MiB")
+
+
+def test_every_map_and_data_set_has_its_line():
+    page = (ROOT / "noise" / "README.md").read_text(encoding="utf-8")
+    for name in noise.describe("asymmetric")["maps"]:
+        assert f"`{name}`" in page
+    for name in datasets.available():
+        stem = re.sub(r"_mini_imagenet_\d+$|_coarse$|_all$|_resampled$", "", name)
+        assert f"`{stem}" in README, name

@@ -93,12 +93,13 @@ def _human(spec: NoiseSpec, dataset: DatasetInfo, data_dir: Path | None, folder:
         raise MissingDataError(
             f"noise {spec}: no {path}; the file comes from github.com/UCSC-REAL/cifar-10-100n (CC BY-NC 4.0)"
         )
-    arrays = formats.read_cifar_n(read_regular(path))
+    data = read_regular(path)
+    arrays = formats.read_cifar_n(data)
     for key in (given, clean):
-        if key is not None and key not in arrays:
+        if key not in arrays:
             raise ValueError(f"noise {spec}: {path} has no {key}; it has {', '.join(sorted(arrays))}")
-    truth = np.zeros(0, dtype=np.int64) if clean is None else arrays[clean]
-    return {"human_given": arrays[given], "human_clean": truth}
+    digest = np.array(hashlib.sha256(data).hexdigest())
+    return {"human_given": arrays[given], "human_clean": arrays[clean], "human_sha256": digest}
 
 
 def _source_size(spec: NoiseSpec, dataset: DatasetInfo, data_dir: Path | None, folder: Path | None) -> dict[str, Array]:

@@ -19,6 +19,4 @@ def load(data: bytes, name: str) -> formats.LabelFile:
 
 def read(data: bytes, name: str) -> dict[str, NDArray[Any]]:
     """Return the arrays of a label file by the names that the family `file` asks for."""
-    found = load(data, name)
-    arrays = {"given": found.given, "clean": found.clean, "is_ood": found.is_ood, "source_index": found.source_index}
-    return {key: array for key, array in arrays.items() if array is not None}
+    return load(data, name).arrays()

@@ -67,6 +67,9 @@ def with_foreign(dataset: Dataset, corruption: noise.Corruption, data_dir: Path 
             f"those of {dataset.info.name}, {dataset.info.shape} up to {dataset.info.pixel_max}; name another source="
         )
     rows = np.flatnonzero(corruption.is_ood & (corruption.source_index >= 0))
+    last = corruption.source_index[rows].max()
+    if last >= len(source.train_images):
+        raise ValueError(f"foreign image {last} is asked for, {source.info.name} has {len(source.train_images):,}")
     images = dataset.train_images[np.arange(len(dataset.train_images))]
     images[rows] = source.train_images[corruption.source_index[rows]]
     return replace(dataset, train_images=images)

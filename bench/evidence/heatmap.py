@@ -15,7 +15,7 @@ WRITTEN = 20  # classes up to which every cell can hold its number
 def figure(card: Mapping[str, Any]) -> Figure:
     """Draw P(given | true) as counted from the labels, in percent: one row per true class, empty classes left blank.
 
-    The diagonal keeps its own numbers but no colour, so that the scale shows the wrong labels alone.
+    The diagonal keeps its numbers and is grey, so that the scale shows the wrong labels alone.
     """
     if not card["counts"]:
         raise ValueError(f"{card['label']}: no matrix to draw, the true labels are unknown")
@@ -29,7 +29,7 @@ def figure(card: Mapping[str, Any]) -> Figure:
         drawn = Figure(figsize=(size + 0.9, size), layout="constrained")
         axes = drawn.subplots()
         top = float(np.nanmax(wrong)) if np.isfinite(wrong).any() else 0.0
-        image = axes.imshow(wrong, cmap="cividis_r", vmin=0, vmax=top or 1.0, interpolation="nearest")
+        image = axes.imshow(wrong, cmap=_colours(), vmin=0, vmax=top or 1.0, interpolation="nearest")
         if len(counts) <= WRITTEN:
             _write(axes, shares, top)
             axes.set_xticks(range(len(counts)))
@@ -52,6 +52,11 @@ def png(card: Mapping[str, Any]) -> bytes:
     with matplotlib.rc_context(RC):
         figure(card).savefig(out, format="png", metadata={"Software": None})
     return out.getvalue()
+
+
+def _colours() -> Any:
+    """White for nothing, dark blue for the most frequent confusion, grey for the diagonal and for empty classes."""
+    return matplotlib.colormaps["Blues"].with_extremes(bad="#e6e6e6")
 
 
 def _write(axes: Any, shares: np.ndarray, top: float) -> None:

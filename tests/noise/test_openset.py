@@ -63,6 +63,16 @@ def test_native_targets_are_the_other_classes_all_alike():
     assert (moved != 0).all()
 
 
+@pytest.mark.parametrize("flips", ["exact", "total", "iid"])
+@pytest.mark.parametrize("closed", ["symmetric", "cifar10"])
+def test_native_never_changes_the_label_of_a_foreign_image(flips, closed):
+    labels = np.array([3, 3] + [0] * 98)  # of the two cats one is wrong, even where both are foreign
+    for seed in range(20):
+        made = drawn(f"openset:0.9:open=0.5:closed={closed}:flips={flips}", labels, seed=seed)
+        check_marks(made, 3000)
+        assert made.wrong.sum() + made.is_ood.sum() <= 100
+
+
 def test_native_closed_noise_may_follow_the_map_of_cifar10():
     made = drawn("openset:0.4:open=0.5:closed=cifar10")
     assert {(int(y), int(g)) for y, g in zip(TOY[made.wrong], made.given[made.wrong], strict=True)} == set(
@@ -322,7 +332,8 @@ def test_a_spec_that_makes_no_sense_is_refused(text, message):
     [
         ("openset:0.2:open=0.5:closed=cifar10", 11, "map 'cifar10' is for 10 classes, got 11"),
         ("openset:0.2:dialect=evidentialmix:open=0.5:closed=cifar10", 11, "map 'cifar10' is for 10 classes, got 11"),
-        ("openset:0.2:dialect=jo_src:unknown=0.85", 10, "option unknown=0.85 leaves 1 of 10 classes; 2 are needed"),
+        ("openset:0.2:dialect=jo_src:unknown=0.85", 10, "option unknown=0.85 leaves 1 of 10 classes; 2 to 9 can stay"),
+        ("openset:0.2:dialect=jo_src:unknown=1e-17", 10, "option unknown=1e-17 leaves 10 of 10 classes; 2 to 9 can"),
     ],
 )
 def test_noise_that_does_not_fit_the_classes_is_refused(text, num_classes, message):
