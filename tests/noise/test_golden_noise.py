@@ -10,6 +10,7 @@ import pytest
 
 import noise
 from noise import NoiseSpec, corrupt
+from tests.noise.world import TOY100, Way
 
 GOLDEN = json.loads((Path(__file__).parent / "golden_noise.json").read_text())
 LABELS = {
@@ -77,6 +78,26 @@ PINNED = {
     ("instance:0.4:flips=iid", 0): ("n62b716647a4ffac1", "30741855967674182546"),
     ("instance:0.4:flips=iid", 1): ("n101456c2907b7734", "30844637954274155067"),
     ("instance:0.4:flips=iid", 2): ("n0b909879a2fccdab", "39751952983075185296"),
+    ("symmetric:0.5:dialect=inclusive", 0): ("nd184d6bec1d343d4", "26791262293019987293"),
+    ("symmetric:0.5:dialect=inclusive", 1): ("ndc7facb2cdd98b51", "20045165523274585206"),
+    ("symmetric:0.5:dialect=inclusive", 2): ("neb20c6aca3958075", "76547772263770285586"),
+    ("symmetric:0.5:flips=total", 1): ("n08d640172e1336e4", "20045165523274525206"),
+    ("symmetric:0.5:flips=total", 2): ("n40af868f66545433", "76547772263770285586"),
+    ("asymmetric:0.4:map=cifar10", 0): ("n55e6017f3bf50188", "30771850963077185096"),
+    ("asymmetric:0.4:map=cifar10", 1): ("n2f30afcdb69d0042", "50771830163074183216"),
+    ("asymmetric:0.4:map=cifar10", 2): ("nfd399761e77f06b9", "50771830963074185296"),
+    ("asymmetric:0.4:map=flip2", 0): ("ne83509511aed2805", "87741052663799179236"),
+    ("asymmetric:0.4:map=flip2", 1): ("n0307f6c211b8f9cf", "40746859793044115698"),
+    ("asymmetric:0.4:map=flip2", 2): ("n2545b760a62083f5", "30751950926574185326"),
+    ("tridiagonal:0.4:flips=iid", 0): ("ncb99ea1051acff21", "20741852054975185396"),
+    ("tridiagonal:0.4:flips=iid", 1): ("nf57d19b04d130e7b", "20731952873165185306"),
+    ("tridiagonal:0.4:flips=iid", 2): ("n4eedc5002cd4c577", "31751862064065185297"),
+}
+PINNED_MAPS = {  # of 4,000 labels of 100 classes, rate .4, seed 0
+    "superclass_next": "nead766e1c9d9c576",
+    "superclass_swap2": "nca42c44bbcb0ca8a",
+    "block5_swap2": "nc95695068d96825b",
+    "superclass_uniform": "n9e4fc76daee5060d",
 }
 
 
@@ -86,6 +107,21 @@ def test_native_labels_are_pinned(text, seed, toy10, toy10_rows):
     name, first = PINNED[text, seed]
     assert "".join(map(str, made.given[:20])) == first
     assert made.noise_id == name
+
+
+@pytest.mark.parametrize("name", PINNED_MAPS)
+def test_native_labels_of_a_hundred_classes_are_pinned(name):
+    made = corrupt(TOY100, None, 100, NoiseSpec("asymmetric", 0.4, map=name), 0)
+    assert made.noise_id == PINNED_MAPS[name]
+
+
+def test_every_golden_entry_is_a_dialect_of_ours():
+    assert set(LABELS) == set(GOLDEN["labels"])
+
+
+@pytest.mark.parametrize(("way", "name"), [("transition", "ncda925d718536f83"), ("pmd", "n67f656a2c87f3d9e")])
+def test_native_labels_of_matrices_and_scores_are_pinned(way, name):
+    assert Way(way, "native").make(0.0, 0).noise_id == name
 
 
 def test_native_symmetric_noise_follows_its_definition_step_by_step(toy10):
