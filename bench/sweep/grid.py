@@ -217,13 +217,8 @@ def expand(suite: Suite, data_dir: Path | None = None) -> list[Planned]:
     total = suite.train_limit or info.train_size
     if 0 <= suite.val < 1 and total - round(suite.val * total) < 2:
         raise ValueError(f"val {suite.val} leaves fewer than 2 of {total:,} samples to train on")
-    if suite.trusted % info.num_classes or not 0 <= suite.trusted < total - round(suite.val * total):
-        raise ValueError(
-            f"trusted must be a multiple of the {info.num_classes} classes, and leave some of {total:,} samples to train "
-            f"on; got {suite.trusted}"
-        )
-    if suite.trusted and not info.true_labels:
-        raise ValueError(f"trusted samples need true labels, and nobody knows those of {info.name}")
+    if suite.trusted:
+        _check_trusted(suite, info, total)
     specs = [resolved(text, info) for text in suite.noise]
     infos = [registry.describe(spec) for spec in suite.methods]
     _check_names(suite, infos)
@@ -240,6 +235,16 @@ def expand(suite: Suite, data_dir: Path | None = None) -> list[Planned]:
                 run = Planned(config, method.spec, config.run_id, text, method.num_networks, info)
                 planned.setdefault(config.run_id, run)
     return list(planned.values())
+
+
+def _check_trusted(suite: Suite, info: DatasetInfo, total: int) -> None:
+    if not info.true_labels:
+        raise ValueError(f"trusted samples need true labels, and nobody knows those of {info.name}")
+    if suite.trusted % info.num_classes or not 0 <= suite.trusted < total - round(suite.val * total):
+        raise ValueError(
+            f"trusted must be a multiple of the {info.num_classes} classes, and leave some of {total:,} samples to "
+            f"train on; got {suite.trusted}"
+        )
 
 
 def resolved(text: str, info: DatasetInfo) -> NoiseSpec:
