@@ -25,17 +25,19 @@ class Layout:
     train: tuple[str, ...]
     test: tuple[str, ...]
     label_key: bytes
-    num_classes: int
+    class_names: tuple[str, ...]
     meta: str  # the file of class names
     names_key: bytes  # of its list
     checksums: Mapping[str, Checksum]  # of every file, the one of class names included
 
+    @property
+    def num_classes(self) -> int:
+        return len(self.class_names)
+
 
 def read(layout: Layout, folder: Path) -> Arrays:
     """Read the set after checking every file; images become (N, 32, 32, 3)."""
-    names = _class_names(layout, folder)
-    if len(names) != layout.num_classes:
-        raise ValueError(f"{folder / layout.meta}: {layout.num_classes} class names are wanted, got {len(names)}")
+    _check_class_names(layout, folder)
     # Hashing and copying let go of the interpreter lock, so threads halve the time on two cores.
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         batches = list(pool.map(partial(_read_batch, layout, folder), layout.train + layout.test))
@@ -47,14 +49,19 @@ def read(layout: Layout, folder: Path) -> Arrays:
     return Arrays(train_images, train_labels, test_images, test_labels)
 
 
-def _class_names(layout: Layout, folder: Path) -> list[bytes]:
-    data = (folder / layout.meta).read_bytes()
-    layout.checksums[layout.meta].check(data, folder / layout.meta)
+def _check_class_names(layout: Layout, folder: Path) -> None:
+    path = folder / layout.meta
+    data = path.read_bytes()
+    layout.checksums[layout.meta].check(data, path)
     content = unpickle(data)
     names = content.get(layout.names_key) if isinstance(content, dict) else None
     if not isinstance(names, list):
-        raise ValueError(f"{folder / layout.meta}: no class names under {layout.names_key.decode()!r}")
-    return names
+        raise ValueError(f"{path}: no class names under {layout.names_key.decode()!r}")
+    if len(names) != layout.num_classes:
+        raise ValueError(f"{path}: {layout.num_classes} class names are wanted, got {len(names)}")
+    for label, (found, expected) in enumerate(zip(names, layout.class_names, strict=True)):
+        if found != expected.encode():
+            raise ValueError(f"{path}: class {label} is called {found!r}, expected {expected!r}")
 
 
 def _read_batch(layout: Layout, folder: Path, file: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
@@ -86,11 +93,27 @@ def _stacked(parts: list[NDArray[np.uint8]], pool: Executor) -> NDArray[np.uint8
     return images
 
 
+FINE_NAMES = (
+    "apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly camel "
+    "can castle caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile cup dinosaur "
+    "dolphin elephant flatfish forest fox girl hamster house kangaroo keyboard lamp lawn_mower leopard lion "
+    "lizard lobster man maple_tree motorcycle mountain mouse mushroom oak_tree orange orchid otter palm_tree "
+    "pear pickup_truck pine_tree plain plate poppy porcupine possum rabbit raccoon ray road rocket rose sea "
+    "seal shark shrew skunk skyscraper snail snake spider squirrel streetcar sunflower sweet_pepper table tank "
+    "telephone television tiger tractor train trout tulip turtle wardrobe whale willow_tree wolf woman worm"
+)
+COARSE_NAMES = (
+    "aquatic_mammals fish flowers food_containers fruit_and_vegetables household_electrical_devices "
+    "household_furniture insects large_carnivores large_man-made_outdoor_things large_natural_outdoor_scenes "
+    "large_omnivores_and_herbivores medium_mammals non-insect_invertebrates people reptiles small_mammals trees "
+    "vehicles_1 vehicles_2"
+)
+
 CIFAR10 = Layout(
     train=tuple(f"cifar-10-batches-py/data_batch_{number}" for number in range(1, 6)),
     test=("cifar-10-batches-py/test_batch",),
     label_key=b"labels",
-    num_classes=10,
+    class_names=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
     meta="cifar-10-batches-py/batches.meta",
     names_key=b"label_names",
     checksums={
@@ -128,7 +151,7 @@ CIFAR100 = Layout(
     train=("cifar-100-python/train",),
     test=("cifar-100-python/test",),
     label_key=b"fine_labels",
-    num_classes=100,
+    class_names=tuple(FINE_NAMES.split()),
     meta="cifar-100-python/meta",
     names_key=b"fine_label_names",
     checksums={
@@ -147,21 +170,11 @@ CIFAR100 = Layout(
     },
 )
 
-CIFAR100_COARSE = replace(CIFAR100, label_key=b"coarse_labels", num_classes=20, names_key=b"coarse_label_names")
-FINE_NAMES = (
-    "apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly camel "
-    "can castle caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile cup dinosaur "
-    "dolphin elephant flatfish forest fox girl hamster house kangaroo keyboard lamp lawn_mower leopard lion "
-    "lizard lobster man maple_tree motorcycle mountain mouse mushroom oak_tree orange orchid otter palm_tree "
-    "pear pickup_truck pine_tree plain plate poppy porcupine possum rabbit raccoon ray road rocket rose sea "
-    "seal shark shrew skunk skyscraper snail snake spider squirrel streetcar sunflower sweet_pepper table tank "
-    "telephone television tiger tractor train trout tulip turtle wardrobe whale willow_tree wolf woman worm"
-)
-COARSE_NAMES = (
-    "aquatic_mammals fish flowers food_containers fruit_and_vegetables household_electrical_devices "
-    "household_furniture insects large_carnivores large_man-made_outdoor_things large_natural_outdoor_scenes "
-    "large_omnivores_and_herbivores medium_mammals non-insect_invertebrates people reptiles small_mammals trees "
-    "vehicles_1 vehicles_2"
+CIFAR100_COARSE = replace(
+    CIFAR100,
+    label_key=b"coarse_labels",
+    class_names=tuple(COARSE_NAMES.split()),
+    names_key=b"coarse_label_names",
 )
 
 CIFAR10_INFO = DatasetInfo(
@@ -173,7 +186,7 @@ CIFAR10_INFO = DatasetInfo(
     pixel_max=255,
     mean=(0.4914, 0.4822, 0.4465),
     std=(0.2023, 0.1994, 0.2010),  # as most published code has it: the mean of per-image deviations
-    class_names=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
+    class_names=CIFAR10.class_names,
     digest="f17077685ed5fbd489776fd3bb8a4c9123fb04c9f77b8e0939c2adc8ca97c9a6",
     augment="crop_flip",
     source="A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009",
@@ -189,7 +202,7 @@ _HUNDRED = DatasetInfo(
     pixel_max=255,
     mean=(0.5071, 0.4865, 0.4409),
     std=(0.2673, 0.2564, 0.2762),
-    class_names=tuple(FINE_NAMES.split()),
+    class_names=CIFAR100.class_names,
     digest=digest_of_checksums("cifar100", CIFAR100.checksums),
     augment="crop_flip",
     source="A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009",
@@ -200,7 +213,7 @@ _TWENTY = replace(
     _HUNDRED,
     name="cifar100_coarse",
     num_classes=20,
-    class_names=tuple(COARSE_NAMES.split()),
+    class_names=CIFAR100_COARSE.class_names,
     digest=digest_of_checksums("cifar100_coarse", CIFAR100.checksums),
     asymmetric=None,
 )

@@ -126,7 +126,8 @@ class Dataset:
     val_labels: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
-        for array in (self.train_images, self.train_labels, self.test_images, self.test_labels, self.val_labels):
+        images, labels = (self.train_images, self.test_images, self.val_images), (self.train_labels, self.test_labels)
+        for array in (*images, *labels, self.val_labels):
             if isinstance(array, np.ndarray):
                 array.setflags(write=False)
 
@@ -199,12 +200,12 @@ def examine(name: str, data_dir: Path | None = None) -> Report:
 
 def in_memory(info: DatasetInfo, read: Callable[[Path], Arrays], archive: Archive | Files | None = None) -> Source:
     """Return the source of a set of arrays whose labels and pixels have a known digest."""
-    return Source(lambda _: info, partial(_read_pinned, info, read), partial(_examine, info, read), archive)
+    return _of_arrays(info, partial(_read_pinned, info, read), archive)
 
 
 def by_checksums(info: DatasetInfo, read: Callable[[Path], Arrays], archive: Archive | Files) -> Source:
     """Return the source of a set of arrays whose `read` checks every file by its published checksum."""
-    return Source(lambda _: info, partial(_read_checked, info, read), partial(_examine, info, read), archive)
+    return _of_arrays(info, partial(_read_checked, info, read), archive)
 
 
 def digest_of_checksums(name: str, checksums: Mapping[str, Checksum]) -> str:
@@ -237,17 +238,18 @@ def require(info: DatasetInfo, folder: Path) -> None:
         )
 
 
+def _of_arrays(info: DatasetInfo, read: Callable[[Path], Dataset], archive: Archive | Files | None) -> Source:
+    return Source(lambda _: info, read, partial(_examine, info, read, archive), archive)
+
+
 def _read_checked(info: DatasetInfo, read: Callable[[Path], Arrays], folder: Path) -> Dataset:
     require(info, folder)
-    return _sized(Dataset(info, *read(folder)))
-
-
-def _sized(dataset: Dataset) -> Dataset:
-    """Raise ValueError unless as many images were read as the data set is known to have."""
-    found = (len(dataset.train_labels), len(dataset.test_labels))
-    if found != (dataset.info.train_size, dataset.info.test_size):
+    dataset = Dataset(info, *read(folder))
+    train, test = len(dataset.train_labels), len(dataset.test_labels)
+    if (train, test) != (info.train_size, info.test_size):
         raise ValueError(
-            f"{dataset.info.name}: {found[0]:,} and {found[1]:,} images for training and test, not as known"
+            f"{info.name}: {train:,} images for training and {test:,} for testing, "
+            f"expected {info.train_size:,} and {info.test_size:,}"
         )
     return dataset
 
@@ -261,19 +263,24 @@ def _read_pinned(info: DatasetInfo, read: Callable[[Path], Arrays], folder: Path
     return Dataset(info, *arrays)
 
 
-def _examine(info: DatasetInfo, read: Callable[[Path], Arrays], folder: Path) -> Report:
+def _examine(
+    info: DatasetInfo, read: Callable[[Path], Dataset], archive: Archive | Files | None, folder: Path
+) -> Report:
     findings = [
         Finding("ok", f"{folder / file}") if (folder / file).is_file() else Finding("missing", f"{folder / file}")
         for file in info.files
     ]
     if all(finding.state == "ok" for finding in findings):
         try:
-            _sized(Dataset(info, *read(folder)))
+            read(folder)
             findings.append(Finding("ok", f"the files are the official ones, digest {info.digest[:12]}"))
+        except MissingDataError as error:
+            findings.append(Finding("missing", str(error)))
         except ValueError as error:
             findings.append(Finding("broken", str(error)))
     used = f"{info.train_size:,} images for training, {info.test_size:,} for testing"
-    return Report(info.name, tuple(findings), f"run ... --dataset {info.name} --download; {info.source}", used)
+    where = info.source if archive is None else f"run ... --dataset {info.name} --download; {info.source}"
+    return Report(info.name, tuple(findings), where, used)
 
 
 def digest_of(arrays: Arrays) -> str:

@@ -27,9 +27,10 @@ SILENCE = 60.0  # seconds without a byte after which a server is given up
 def fetch(name: str, folder: Path, progress: Callable[[str], None]) -> None:
     """Put the files of the data set `name` into `folder`, unless they are there already.
 
-    An archive is taken from `folder` if it lies there, else from the base address LNBENCH_MIRROR, else from
-    torchvision's address. `progress` gets one line per thing that happens. Raises MissingDataError if no address
-    serves it or if nobody may serve it, and ValueError for an archive that holds something else.
+    An archive is taken from `folder` if it lies there. Otherwise each file comes from below the base address
+    LNBENCH_MIRROR, where it has its place under the data folder or lies at the top, else from torchvision's address.
+    `progress` gets one line per thing that happens. Raises MissingDataError if no address serves a file or if nobody
+    may serve it, and ValueError for an archive that holds something else.
     """
     wanted = source(name)
     archive = wanted.archive
@@ -74,7 +75,7 @@ def _complete(archive: Archive | Files, folder: Path) -> bool:
 
 def _download(name: str, archive: Archive, folder: Path, progress: Callable[[str], None]) -> None:
     address = getattr(torchvision().datasets, archive.torchvision_class).url
-    _fetch(name, [address], archive.filename, archive.md5, folder, progress)
+    _fetch(name, archive.filename, [address], archive.md5, folder, progress)
 
 
 def _download_files(name: str, files: Files, folder: Path, progress: Callable[[str], None]) -> None:
@@ -87,9 +88,7 @@ def _download_files(name: str, files: Files, folder: Path, progress: Callable[[s
                 progress(f"{target} is damaged")
             else:
                 continue
-        target.parent.mkdir(parents=True, exist_ok=True)
-        addresses = _addresses(files.torchvision_class, target.name)
-        _fetch(name, addresses, target.name, checksum.md5, target.parent, progress)
+        _fetch(name, member, _addresses(files.torchvision_class, target.name), checksum.md5, folder, progress)
 
 
 def _addresses(torchvision_class: str, filename: str) -> list[str]:
@@ -100,25 +99,27 @@ def _addresses(torchvision_class: str, filename: str) -> list[str]:
     return [address for address, name, _ in known.split_list.values() if name == filename]
 
 
-def _fetch(name: str, known: list[str], filename: str, md5: str, folder: Path, progress: Callable[[str], None]) -> None:
-    """Put one file into `folder` from the first address that serves the right content."""
-    datasets, addresses = torchvision().datasets, list(known)
+def _fetch(name: str, file: str, known: list[str], md5: str, folder: Path, progress: Callable[[str], None]) -> None:
+    """Put one file at its place `file` under `folder`, from the first address that serves the right content."""
+    datasets, addresses, target = torchvision().datasets, list(known), folder / file
     if mirror := os.environ.get("LNBENCH_MIRROR"):
-        addresses.insert(0, f"{mirror.rstrip('/')}/{filename}")
+        # MNIST and its kin share names of files, so the place in the data folder comes first.
+        addresses = [f"{mirror.rstrip('/')}/{place}" for place in dict.fromkeys((file, target.name))] + addresses
     failures = []
     with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=folder) as temporary, _timeout(SILENCE):
         for address in addresses:
             progress(f"downloading {address}")
             try:
-                datasets.utils.download_url(address, temporary, filename, md5)
+                datasets.utils.download_url(address, temporary, target.name, md5)
             except (OSError, HTTPException, ValueError, RuntimeError) as error:  # no server, address or right content
                 failures.append(f"{address} ({error})")
                 progress(f"failed: {error}")
                 continue
-            Path(temporary, filename).replace(folder / filename)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            Path(temporary, target.name).replace(target)
             return
     raise MissingDataError(
-        f"{name}: no address serves it: {'; '.join(failures)}; put {filename} into {folder} yourself"
+        f"{name}: no address serves it: {'; '.join(failures)}; put {target.name} into {target.parent} yourself"
     )
 
 

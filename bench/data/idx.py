@@ -49,15 +49,13 @@ class Idx:
         """The set as the registry of data sets wants it."""
         return Source(self.find, self.read, self.examine, Files(self.folder, self.checksums))
 
-    def packed(self, folder: Path) -> bool:
-        """Whether the files with published checksums are there, and so will be read."""
-        return all((folder / name).is_file() for name in self.checksums)
-
     def find(self, folder: Path) -> DatasetInfo:
         """The facts; files that were unpacked by somebody have no published checksum, and so their own digest."""
-        if self.packed(folder) or not any(self._plain(folder, name).is_file() for name in self.checksums):
+        plain = self._plain(folder)
+        if not plain:
             return self.info
-        return replace(self.info, digest=_content_digest(self, folder))
+        stamps = tuple((path, path.stat().st_size, path.stat().st_mtime_ns) for path in plain)
+        return replace(self.info, digest=_content_digest(self, folder, stamps))
 
     def read(self, folder: Path) -> Dataset:
         """The set; ValueError naming the file that is not what it should be."""
@@ -72,47 +70,57 @@ class Idx:
             except ValueError as error:
                 findings.append(Finding("broken", str(error)))
             else:
-                text = "the files are the official ones"
-                if not self.packed(folder):
-                    text = "only unpacked files: their form is right, but no published checksum vouches for them"
-                findings.append(Finding("ok" if self.packed(folder) else "note", text))
+                findings.append(self._vouched(folder))
         where = f"run ... --dataset {self.info.name} --download; {self.info.source}"
         return Report(self.info.name, tuple(findings), where, "60,000 images for training, 10,000 for testing")
 
     def _state(self, folder: Path, name: str) -> Finding:
-        for path in (folder / name, self._plain(folder, name)):
-            if path.is_file():
-                return Finding("ok", str(path))
-        return Finding("missing", f"{folder / name}, packed or not")
+        path = self._used(folder, name)
+        return Finding("missing", f"{folder / name}, packed or not") if path is None else Finding("ok", str(path))
 
-    def _plain(self, folder: Path, name: str) -> Path:
-        return folder / name.removesuffix(".gz")
+    def _vouched(self, folder: Path) -> Finding:
+        names = ", ".join(path.name for path in self._plain(folder))
+        if not names:
+            return Finding("ok", "the files are the official ones")
+        return Finding("note", f"of a right form, but no published checksum vouches for unpacked files: {names}")
+
+    def _used(self, folder: Path, name: str) -> Path | None:
+        """The file that is read for `name`: the packed one, which has a published checksum, before the unpacked one."""
+        places = (folder / name, folder / name.removesuffix(".gz"))
+        return next((path for path in places if path.is_file()), None)
+
+    def _plain(self, folder: Path) -> list[Path]:
+        """The unpacked files that are read, for which no published checksum vouches."""
+        used = [self._used(folder, name) for name in self.checksums]
+        return [path for path in used if path is not None and path.suffix != ".gz"]
 
     def _arrays(self, folder: Path) -> Arrays:
         parts = [self._part(folder, part, count) for part, count in PARTS]
         return Arrays(*parts[0], *parts[1])
 
     def _part(self, folder: Path, part: str, count: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-        images, labels = (self._bytes(folder, f"{self.folder}/raw/{part}-{kind}.gz") for kind in KINDS)
-        path = folder / self.folder / "raw" / part
-        return _images(images, count, path), _labels(labels, count, path)
+        images, labels = (self._content(folder, f"{self.folder}/raw/{part}-{kind}.gz") for kind in KINDS)
+        return _images(*images, count), _labels(*labels, count)
 
-    def _bytes(self, folder: Path, name: str) -> bytes:
-        if self.packed(folder):
-            data = (folder / name).read_bytes()
-            self.checksums[name].check(data, folder / name)
-            return _unpacked(data, folder / name)
-        plain = self._plain(folder, name)
-        if plain.is_file():
-            return plain.read_bytes()
-        raise MissingDataError(
-            f"{self.info.name}: no {name} in {folder}, packed or not; name the right folder by --data-dir or "
-            "LNBENCH_DATA, or let --download fetch it"
-        )
+    def _content(self, folder: Path, name: str) -> tuple[Path, bytes]:
+        path = self._used(folder, name)
+        if path is None:
+            raise MissingDataError(
+                f"{self.info.name}: no {name} in {folder}, packed or not; name the right folder by --data-dir or "
+                "LNBENCH_DATA, or let --download fetch it"
+            )
+        if path.stat().st_size > SIZE_CAP:
+            raise ValueError(f"{path}: has {path.stat().st_size:,} bytes, allowed are {SIZE_CAP:,}")
+        data = path.read_bytes()
+        if path.suffix == ".gz":
+            self.checksums[name].check(data, path)
+            data = _unpacked(data, path)
+        return path, data
 
 
 @cache
-def _content_digest(which: Idx, folder: Path) -> str:
+def _content_digest(which: Idx, folder: Path, stamps: tuple[tuple[Path, int, int], ...]) -> str:
+    """Return the digest of what is read; `stamps` (path, size, time) tell a changed file, which is read anew."""
     return hashlib.sha256(digest_of(which._arrays(folder)).encode()).hexdigest()
 
 
@@ -127,12 +135,12 @@ def _unpacked(data: bytes, path: Path) -> bytes:
     return found
 
 
-def _images(data: bytes, count: int, path: Path) -> NDArray[np.uint8]:
+def _images(path: Path, data: bytes, count: int) -> NDArray[np.uint8]:
     body = _body(data, 2051, (count, SIDE, SIDE), path)
     return body.reshape(count, SIDE, SIDE, 1).copy()
 
 
-def _labels(data: bytes, count: int, path: Path) -> NDArray[np.int64]:
+def _labels(path: Path, data: bytes, count: int) -> NDArray[np.int64]:
     labels = _body(data, 2049, (count,), path)
     if labels.max() > 9:
         raise ValueError(f"{path}: label must lie in 0..9, got {labels.max()} at index {labels.argmax()}")
@@ -152,7 +160,7 @@ def _body(data: bytes, magic: int, shape: tuple[int, ...], path: Path) -> NDArra
 
 
 def _idx(
-    name: str, folder: str, md5: tuple[str, str, str, str], names: str, source: str, asymmetric: str | None
+    name: str, folder: str, md5: tuple[str, str, str, str], names: tuple[str, ...], source: str, asymmetric: str | None
 ) -> Idx:
     files = [f"{folder}/raw/{part}-{kind}.gz" for part, _ in PARTS for kind in KINDS]
     checksums = {file: Checksum(one) for file, one in zip(files, md5, strict=True)}
@@ -165,7 +173,7 @@ def _idx(
         pixel_max=255,
         mean=(0.1307,),  # of MNIST; published code uses it for the other two as well
         std=(0.3081,),
-        class_names=tuple(names.split()),
+        class_names=names,
         digest=digest_of_checksums(name, checksums),
         augment="none",
         source=source,
@@ -184,7 +192,7 @@ _MNIST = _idx(
         "9fb629c4189551a2d022fa330f9573f3",
         "ec29112dd5afa0611ce80d1b7f02629c",
     ),
-    "0 1 2 3 4 5 6 7 8 9",
+    tuple("0123456789"),
     "LeCun et al., Gradient-based Learning Applied to Document Recognition, 1998",
     "mnist",
 )
@@ -197,7 +205,10 @@ _FASHION = _idx(
         "bef4ecab320f06d8554ea6380940ec79",
         "bb300cfdad3c16e7a12a480ee83cd310",
     ),
-    "T-shirt/top Trouser Pullover Dress Coat Sandal Shirt Sneaker Bag Ankle-boot",
+    (
+        *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
+        *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+    ),
     "Xiao et al., Fashion-MNIST, 2017, arXiv:1708.07747",
     "fashion_mnist",
 )
@@ -210,7 +221,7 @@ _KMNIST = _idx(
         "5c965bf0a639b31b8f53240b1b52f4d7",
         "7320c461ea6c1c855c0b718fb2a4b134",
     ),
-    "o ki su tsu na ha ma ya re wo",
+    ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
     "Clanuwat et al., Deep Learning for Classical Japanese Literature, 2018, arXiv:1812.01718",
     None,
 )

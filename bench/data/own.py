@@ -7,17 +7,22 @@ Five lines make a data set:
         "mine.npz", train_images=x, train_labels=y, test_images=x2, test_labels=y2, class_names=["cat", "dog"]
     )
 
-Images are uint8 (N, H, W) or (N, H, W, A), labels integers from 0. `val_images` and `val_labels` may hold validation
-images with true labels. Training labels count as true, so that noise can be injected, unless `labels_are_true` is
-False: then `--noise none` trains on them as they are.
+Images are uint8 (N, H, W) or (N, H, W, A), labels integers from 0 without gaps; `class_names` may name classes beside
+those that training images have. `val_images` and `val_labels` may hold validation images with true labels. Training
+labels count as true, so that noise can be injected, unless `labels_are_true` is False: then `--noise none` trains on
+them as they are.
 """
 
-import io
+import hashlib
+import math
+import os
 import struct
 import zipfile
 import zlib
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
+from tokenize import TokenError
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,9 +33,15 @@ from bench.names import unknown
 
 REQUIRED = ("train_images", "train_labels", "test_images", "test_labels")
 OPTIONAL = ("val_images", "val_labels", "class_names", "labels_are_true")
-SIZE_CAP = 2**35  # bytes of an unpacked array
+MEMORY = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")  # bytes; all arrays are kept in it
 WHERE = "save the arrays train_images, train_labels, test_images and test_labels with numpy.savez"
-_UNREADABLE = (ValueError, OSError, EOFError, KeyError, RuntimeError, struct.error, zlib.error, zipfile.BadZipFile)
+# What numpy and zipfile raise for bytes that are cut, encrypted, damaged or no archive.
+_UNREADABLE = (
+    *(ValueError, OSError, EOFError, KeyError, TypeError, RuntimeError, MemoryError),
+    *(struct.error, zlib.error, zipfile.BadZipFile, TokenError),
+)
+
+Array = NDArray[Any]
 
 
 def source(name: str) -> Source:
@@ -74,13 +85,13 @@ def examine(name: str, folder: Path) -> Report:
     return Report(name, tuple(findings), WHERE, used + (f", {info.val_size:,} for validation" if info.val_size else ""))
 
 
-@cache
+@lru_cache(maxsize=2)  # a set, and another from which foreign images come
 def _load(path: Path, size: int, changed: int) -> Dataset:
     arrays = _read(path)
     train, test = (_images(path, f"{part}_images", arrays) for part in ("train", "test"))
     labels = {part: _labels(path, f"{part}_labels", arrays) for part in ("train", "test")}
-    num_classes = int(max(labels["train"].max(), labels["test"].max())) + 1
-    names = _class_names(path, arrays, num_classes)
+    names = _class_names(path, arrays, np.unique(labels["train"]))
+    true_labels = _labels_are_true(path, arrays)
     val, val_labels = None, None
     if "val_images" in arrays or "val_labels" in arrays:
         val, val_labels = _images(path, "val_images", arrays), _labels(path, "val_labels", arrays)
@@ -90,8 +101,8 @@ def _load(path: Path, size: int, changed: int) -> Dataset:
         ("val", val, val_labels),
     ):
         if images is not None and known is not None:
-            _fit(path, part, images, known, train.shape[1:], len(names))
-    flat = train.reshape(-1, train.shape[3]) / 255
+            _fit(path, part, images, known, train.shape[1:], labels["train"])
+    mean, std = _mean_and_std(train)
     info = DatasetInfo(
         name=path.name,
         num_classes=len(names),
@@ -99,79 +110,134 @@ def _load(path: Path, size: int, changed: int) -> Dataset:
         test_size=len(test),
         shape=(train.shape[3], train.shape[1], train.shape[2]),
         pixel_max=255,
-        mean=tuple(round(float(value), 4) for value in flat.mean(axis=0)),
-        std=tuple(round(max(float(value), 1e-3), 4) for value in flat.std(axis=0)),
+        mean=mean,
+        std=std,
         class_names=names,
-        digest=_digest(Arrays(train, labels["train"], test, labels["test"]), val, val_labels),
+        digest=_digest(Arrays(train, labels["train"], test, labels["test"]), val, val_labels, len(names), true_labels),
         augment="none",
         source=f"own data, {path.name}",
-        true_labels=bool(arrays.get("labels_are_true", True)),
+        true_labels=true_labels,
         val_size=0 if val is None else len(val),
     )
     return Dataset(info, train, labels["train"], test, labels["test"], val, val_labels)
 
 
-def _digest(arrays: Arrays, val: NDArray[np.uint8] | None, val_labels: NDArray[np.int64] | None) -> str:
-    if val is None or val_labels is None:
-        return digest_of(arrays)
-    return digest_of(Arrays(*arrays[:2], np.concatenate([arrays[2], val]), np.concatenate([arrays[3], val_labels])))
+def _digest(
+    arrays: Arrays,
+    val: NDArray[np.uint8] | None,
+    val_labels: NDArray[np.int64] | None,
+    num_classes: int,
+    true_labels: bool,
+) -> str:
+    """Return the sha256 over all that a run depends on: arrays, part by part, number of classes, trust in labels."""
+    lines = [digest_of(arrays), f"{num_classes} classes", f"labels are true: {true_labels}"]
+    if val is not None and val_labels is not None:
+        lines.append(digest_of(Arrays(val, val_labels, val[:0], val_labels[:0])))
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def _read(path: Path) -> dict[str, NDArray[np.generic]]:
+def _mean_and_std(images: NDArray[np.uint8]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return both of each channel of pixel / 255, to four digits, from whole numbers and so without rounding errors."""
+    mean, std = [], []
+    step = max(1, 2**22 // images[0].size)  # images at a time, so that little memory is needed
+    for channel in range(images.shape[3]):
+        counts = np.zeros(256, dtype=np.int64)
+        for start in range(0, len(images), step):
+            counts += np.bincount(images[start : start + step, ..., channel].ravel(), minlength=256)
+        values = np.arange(256) / 255
+        centre = float(np.average(values, weights=counts))
+        mean.append(round(centre, 4))
+        # A channel of one value would be divided by nought.
+        std.append(round(max(math.sqrt(np.average((values - centre) ** 2, weights=counts)), 1e-3), 4))
+    return tuple(mean), tuple(std)
+
+
+def _read(path: Path) -> dict[str, Array]:
     try:
         with zipfile.ZipFile(path) as archive:
-            sizes = {member.filename.removesuffix(".npy"): member.file_size for member in archive.infolist()}
-            for name in sizes:
+            members = {member.filename.removesuffix(".npy"): member for member in archive.infolist()}
+            for name in members:
                 if name not in (*REQUIRED, *OPTIONAL):
                     raise unknown("array", name, (*REQUIRED, *OPTIONAL))
-                if sizes[name] > SIZE_CAP:
-                    raise ValueError(f"{name} unpacks to {sizes[name]:,} bytes, allowed are {SIZE_CAP:,}")
-            missing = [name for name in REQUIRED if name not in sizes]
+            missing = [name for name in REQUIRED if name not in members]
             if missing:
                 raise ValueError(f"no array {missing[0]}; wanted are {', '.join(REQUIRED)}")
-            return {
-                name: np.lib.format.read_array(io.BytesIO(archive.read(f"{name}.npy")), allow_pickle=False)
-                for name in sizes
-            }
+            total = sum(member.file_size for member in members.values())
+            if total > MEMORY:
+                raise ValueError(f"unpacks to {total:,} bytes, but this machine has {MEMORY:,} bytes of memory")
+            return {name: _array(archive, member) for name, member in members.items()}
     except _UNREADABLE as error:
         why = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(f"{path}: {why}") from None
 
 
-def _images(path: Path, name: str, arrays: dict[str, NDArray[np.generic]]) -> NDArray[np.uint8]:
+def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Array:
+    """Unpack an array if its header claims no more than the member holds: numpy would take the memory unasked."""
+    with archive.open(member) as file:
+        version = np.lib.format.read_magic(file)
+        header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = header(file)
+    if dtype.hasobject:
+        raise ValueError(f"{member.filename} holds Python objects, which are not read; save numbers or texts")
+    if math.prod(shape) * dtype.itemsize > member.file_size:
+        raise ValueError(f"{member.filename} claims to hold {shape} {dtype}, but has {member.file_size:,} bytes")
+    with archive.open(member) as file:
+        array: Array = np.lib.format.read_array(file, allow_pickle=False)
+    return array
+
+
+def _images(path: Path, name: str, arrays: dict[str, Array]) -> NDArray[np.uint8]:
     if name not in arrays:
         raise ValueError(f"{path}: no array {name}, but its labels")
     images = arrays[name]
     if images.dtype != np.uint8:
-        raise ValueError(
-            f"{path}: {name} must be uint8 in 0..255, got {images.dtype}; convert by (255 * x).astype('uint8')"
-        )
-    if images.ndim not in (3, 4) or not images.size or (images.ndim == 4 and images.shape[3] > 4):
+        how = "(255 * x).round().astype('uint8') if x lies in 0..1"
+        if images.dtype.kind != "f":
+            how = "x.astype('uint8') if x lies in 0..255"
+        raise ValueError(f"{path}: {name} must be uint8 in 0..255, got {images.dtype}; convert by {how}")
+    if images.ndim not in (3, 4) or not images.size or (images.ndim == 4 and images.shape[-1] > 4):
         raise ValueError(f"{path}: {name} must be (N, H, W) or (N, H, W, channels), got shape {images.shape}")
     return np.asarray(images if images.ndim == 4 else images[..., None], dtype=np.uint8)
 
 
-def _labels(path: Path, name: str, arrays: dict[str, NDArray[np.generic]]) -> NDArray[np.int64]:
+def _labels(path: Path, name: str, arrays: dict[str, Array]) -> NDArray[np.int64]:
     if name not in arrays:
         raise ValueError(f"{path}: no array {name}, but its images")
     labels = arrays[name]
     if labels.ndim != 1 or not len(labels) or labels.dtype.kind not in "iu":
-        raise ValueError(f"{path}: {name} must be integers of shape (N,), got {labels.dtype} of shape {labels.shape}")
-    values = labels.astype(np.int64)
-    bad = np.flatnonzero(values < 0)
+        nan = np.flatnonzero(labels != labels)  # nothing else is unequal to itself
+        where = f", nan at index {nan[0]}" if len(nan) else ""
+        raise ValueError(
+            f"{path}: {name} must be integers of shape (N,), got {labels.dtype} of shape {labels.shape}{where}"
+        )
+    bad = np.flatnonzero((labels < 0) | (labels > np.iinfo(np.int32).max))
     if len(bad):
-        raise ValueError(f"{path}: {name} must be at least 0, got {values[bad[0]]} at index {bad[0]}")
-    return values
+        raise ValueError(f"{path}: {name} must be numbers of classes from 0, got {labels[bad[0]]} at index {bad[0]}")
+    return labels.astype(np.int64)
 
 
-def _class_names(path: Path, arrays: dict[str, NDArray[np.generic]], num_classes: int) -> tuple[str, ...]:
-    if num_classes < 2:
-        raise ValueError(f"{path}: at least 2 classes are needed, got {num_classes}")
+def _labels_are_true(path: Path, arrays: dict[str, Array]) -> bool:
+    said = arrays.get("labels_are_true", np.array(True))
+    if said.dtype != bool or said.shape != ():  # text "False" would count as true
+        raise ValueError(f"{path}: labels_are_true must be True or False, got {said.dtype} {said.tolist()!s:.40}")
+    return bool(said)
+
+
+def _class_names(path: Path, arrays: dict[str, Array], seen: NDArray[np.int64]) -> tuple[str, ...]:
+    """Return a name for every class; `seen` are those of the training labels, ascending."""
+    if len(seen) < 2:
+        raise ValueError(f"{path}: at least 2 classes are needed in train_labels, got {len(seen)}")
     if "class_names" not in arrays:
-        return tuple(f"class {label}" for label in range(num_classes))
+        if len(seen) <= seen[-1]:
+            gap = int(np.flatnonzero(seen != np.arange(len(seen)))[0])
+            raise ValueError(
+                f"{path}: train_labels reach {seen[-1]}, but none is {gap}; number the classes from 0 without gaps, "
+                "or name all of them in class_names"
+            )
+        return tuple(f"class {label}" for label in seen)
     names = arrays["class_names"]
-    if names.dtype.kind != "U" or names.ndim != 1 or len(names) < num_classes:
-        raise ValueError(f"{path}: class_names must be at least {num_classes} texts, got {names.dtype} {names.shape}")
+    if names.dtype.kind != "U" or names.ndim != 1 or len(names) <= seen[-1]:
+        raise ValueError(f"{path}: class_names must be at least {seen[-1] + 1} texts, got {names.dtype} {names.shape}")
     return tuple(str(name) for name in names)
 
 
@@ -181,12 +247,14 @@ def _fit(
     images: NDArray[np.uint8],
     labels: NDArray[np.int64],
     shape: tuple[int, ...],
-    num_classes: int,
+    trained: NDArray[np.int64],
 ) -> None:
     if len(images) != len(labels):
         raise ValueError(f"{path}: {len(images):,} {part}_images, but {len(labels):,} {part}_labels")
     if images.shape[1:] != shape:
         raise ValueError(f"{path}: {part}_images are {images.shape[1:]}, train_images {shape}")
-    bad = np.flatnonzero(labels >= num_classes)
+    bad = np.flatnonzero(~np.isin(labels, trained))
     if len(bad):
-        raise ValueError(f"{path}: {part}_labels must lie in 0..{num_classes - 1}, got {labels[bad[0]]} at {bad[0]}")
+        raise ValueError(
+            f"{path}: {part}_labels has {labels[bad[0]]} at index {bad[0]}, a class without training image"
+        )

@@ -47,13 +47,17 @@ def tiny_cifar(tmp_path: Path) -> Callable[..., tuple[cifar.Layout, Path]]:
 
     def make(layout: cifar.Layout = cifar.CIFAR10, num: int = 4) -> tuple[cifar.Layout, Path]:
         folder = tmp_path / "data"
-        names = [f"class {label}" for label in range(layout.num_classes)]
+        kinds = [layout] if layout is cifar.CIFAR10 else [cifar.CIFAR100, cifar.CIFAR100_COARSE]
+        meta = {kind.names_key.decode(): list(kind.class_names) for kind in kinds}
         for number, file in enumerate(layout.checksums):
             path = folder / file
             path.parent.mkdir(parents=True, exist_ok=True)
-            labels = [(number + i) % layout.num_classes for i in range(num)]
-            batch = {"data": rows_of(number, num), layout.label_key.decode(): labels, "filenames": ["a.png"] * num}
-            python2_pickle(batch if file in layout.train + layout.test else {layout.names_key.decode(): names}, path)
+            batch = {"data": rows_of(number, num), "filenames": ["a.png"] * num, "batch_label": f"batch {number}"}
+            for kind in kinds:
+                batch[kind.label_key.decode()] = [
+                    (kind.num_classes - 2 + number + i) % kind.num_classes for i in range(num)
+                ]
+            python2_pickle(batch if file in layout.train + layout.test else meta, path)
         return replace(layout, checksums={file: checksum_of(folder / file) for file in layout.checksums}), folder
 
     return make

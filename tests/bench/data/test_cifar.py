@@ -8,10 +8,14 @@ import pytest
 
 from bench.data import cifar
 from bench.data.checksum import Checksum
+from noise import maps
 from noise.pickles import unpickle
 
 
-@pytest.mark.parametrize("layout", [cifar.CIFAR10, cifar.CIFAR100], ids=["cifar10", "cifar100"])
+LAYOUTS = {"cifar10": cifar.CIFAR10, "cifar100": cifar.CIFAR100, "cifar100_coarse": cifar.CIFAR100_COARSE}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
 def test_rows_of_red_green_and_blue_become_images(tiny_cifar, layout) -> None:
     layout, folder = tiny_cifar(layout)
     arrays = cifar.read(layout, folder)
@@ -52,6 +56,80 @@ def test_the_file_of_class_names_is_checked_as_well(tiny_cifar) -> None:
     (folder / "cifar-10-batches-py/batches.meta").write_bytes(b"other")
     with pytest.raises(ValueError, match=r"batches\.meta: sha256"):
         cifar.read(layout, folder)
+
+
+def test_other_class_names_than_the_known_ones_are_refused(tiny_cifar, write_batch) -> None:
+    layout, folder = tiny_cifar(cifar.CIFAR100)
+    names = list(cifar.CIFAR100.class_names)
+    names[26], names[27] = names[27], names[26]
+    layout = write_batch(layout, folder, layout.meta, {"fine_label_names": names})
+    with pytest.raises(ValueError, match=r"meta: class 26 is called b'crocodile', expected 'crab'$"):
+        cifar.read(layout, folder)
+    layout = write_batch(layout, folder, layout.meta, {"fine_label_names": names[:99]})
+    with pytest.raises(ValueError, match=r"meta: 100 class names are wanted, got 99$"):
+        cifar.read(layout, folder)
+    layout = write_batch(layout, folder, layout.meta, {"label_names": names})
+    with pytest.raises(ValueError, match=r"meta: no class names under 'fine_label_names'$"):
+        cifar.read(layout, folder)
+
+
+# As the authors' page lists them, www.cs.toronto.edu/~kriz/cifar.html.
+SUPERCLASSES = """
+aquatic_mammals: beaver dolphin otter seal whale
+fish: aquarium_fish flatfish ray shark trout
+flowers: orchid poppy rose sunflower tulip
+food_containers: bottle bowl can cup plate
+fruit_and_vegetables: apple mushroom orange pear sweet_pepper
+household_electrical_devices: clock keyboard lamp telephone television
+household_furniture: bed chair couch table wardrobe
+insects: bee beetle butterfly caterpillar cockroach
+large_carnivores: bear leopard lion tiger wolf
+large_man-made_outdoor_things: bridge castle house road skyscraper
+large_natural_outdoor_scenes: cloud forest mountain plain sea
+large_omnivores_and_herbivores: camel cattle chimpanzee elephant kangaroo
+medium_mammals: fox porcupine possum raccoon skunk
+non-insect_invertebrates: crab lobster snail spider worm
+people: baby boy girl man woman
+reptiles: crocodile dinosaur lizard snake turtle
+small_mammals: hamster mouse rabbit shrew squirrel
+trees: maple_tree oak_tree palm_tree pine_tree willow_tree
+vehicles_1: bicycle bus motorcycle pickup_truck train
+vehicles_2: lawn_mower rocket streetcar tank tractor
+"""
+
+
+def test_names_of_fine_and_coarse_classes_fit_the_superclasses_that_noise_uses() -> None:
+    named = dict(line.split(": ") for line in SUPERCLASSES.strip().splitlines())
+    assert tuple(named) == cifar.CIFAR100_COARSE.class_names
+    fine = cifar.CIFAR100.class_names
+    assert list(fine) == sorted(fine)
+    assert [[fine[label] for label in members] for members in maps.SUPERCLASSES] == [
+        members.split() for members in named.values()
+    ]
+
+
+def test_the_archives_and_batches_are_torchvisions(torchvision) -> None:
+    for name, layout in LAYOUTS.items():
+        archive = cifar.SOURCES[name].archive
+        theirs = getattr(torchvision.datasets, archive.torchvision_class)
+        assert (archive.filename, archive.md5) == (theirs.filename, theirs.tgz_md5)
+        assert archive.members is layout.checksums
+        files = [*theirs.train_list, *theirs.test_list, (theirs.meta["filename"], theirs.meta["md5"])]
+        expected = {f"{theirs.base_folder}/{file}": md5 for file, md5 in files}
+        assert {file: checksum.md5 for file, checksum in layout.checksums.items()} == expected
+
+
+def test_torchvision_reads_the_same_hundred_classes(tiny_cifar, torchvision, monkeypatch) -> None:
+    layout, folder = tiny_cifar(cifar.CIFAR100)
+    theirs = torchvision.datasets.CIFAR100
+    monkeypatch.setattr(theirs, "_check_integrity", lambda self: True)
+    monkeypatch.setattr(theirs, "meta", {**theirs.meta, "md5": layout.checksums[layout.meta].md5})
+    arrays = cifar.read(layout, folder)
+    train, test = theirs(folder, train=True), theirs(folder, train=False)
+    assert np.array_equal(train.data, arrays.train_images)
+    assert np.array_equal(test.data, arrays.test_images)
+    assert (train.targets, test.targets) == (arrays.train_labels.tolist(), arrays.test_labels.tolist())
+    assert tuple(train.classes) == cifar.CIFAR100.class_names
 
 
 class _Command:
