@@ -28,7 +28,7 @@ def fetch(name: str, folder: Path, progress: Callable[[str], None]) -> None:
     """Put the files of the data set `name` into `folder`, unless they are there already.
 
     An archive is taken from `folder` if it lies there. Otherwise each file comes from below the base address
-    LNBENCH_MIRROR, where it has its place under the data folder or lies at the top, else from torchvision's address.
+    LNBENCH_MIRROR, where it lies at the top or at its place under the data folder, else from torchvision's address.
     `progress` gets one line per thing that happens. Raises MissingDataError if no address serves a file or if nobody
     may serve it, and ValueError for an archive that holds something else.
     """
@@ -103,8 +103,8 @@ def _fetch(name: str, file: str, known: list[str], md5: str, folder: Path, progr
     """Put one file at its place `file` under `folder`, from the first address that serves the right content."""
     datasets, addresses, target = torchvision().datasets, list(known), folder / file
     if mirror := os.environ.get("LNBENCH_MIRROR"):
-        # MNIST and its kin share names of files, so the place in the data folder comes first.
-        addresses = [f"{mirror.rstrip('/')}/{place}" for place in dict.fromkeys((file, target.name))] + addresses
+        # MNIST and its kin share names of files, so that one mirror of them all needs the places of the data folder.
+        addresses = [f"{mirror.rstrip('/')}/{place}" for place in dict.fromkeys((target.name, file))] + addresses
     failures = []
     with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=folder) as temporary, _timeout(SILENCE):
         for address in addresses:

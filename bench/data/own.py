@@ -35,6 +35,7 @@ REQUIRED = ("train_images", "train_labels", "test_images", "test_labels")
 OPTIONAL = ("val_images", "val_labels", "class_names", "labels_are_true")
 MEMORY = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")  # bytes; all arrays are kept in it
 WHERE = "save the arrays train_images, train_labels, test_images and test_labels with numpy.savez"
+AT_ONCE = 2**22  # pixels that are counted at a time, so that little memory is needed
 # What numpy and zipfile raise for bytes that are cut, encrypted, damaged or no archive.
 _UNREADABLE = (
     *(ValueError, OSError, EOFError, KeyError, TypeError, RuntimeError, MemoryError),
@@ -139,7 +140,7 @@ def _digest(
 def _mean_and_std(images: NDArray[np.uint8]) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return both of each channel of pixel / 255, to four digits, from whole numbers and so without rounding errors."""
     mean, std = [], []
-    step = max(1, 2**22 // images[0].size)  # images at a time, so that little memory is needed
+    step = max(1, AT_ONCE // images[0].size)
     for channel in range(images.shape[3]):
         counts = np.zeros(256, dtype=np.int64)
         for start in range(0, len(images), step):

@@ -11,8 +11,18 @@ from bench.data.checksum import Checksum
 from noise import maps
 from noise.pickles import unpickle
 
-
 LAYOUTS = {"cifar10": cifar.CIFAR10, "cifar100": cifar.CIFAR100, "cifar100_coarse": cifar.CIFAR100_COARSE}
+
+
+def test_each_set_reads_its_own_labels_and_classes() -> None:
+    keys = {name: (layout.label_key, layout.names_key, layout.num_classes) for name, layout in LAYOUTS.items()}
+    assert keys == {
+        "cifar10": (b"labels", b"label_names", 10),
+        "cifar100": (b"fine_labels", b"fine_label_names", 100),
+        "cifar100_coarse": (b"coarse_labels", b"coarse_label_names", 20),
+    }
+    maps_of = {name: cifar.SOURCES[name].info(Path()).asymmetric for name in LAYOUTS}
+    assert maps_of == {"cifar10": "cifar10", "cifar100": "superclass_next", "cifar100_coarse": None}
 
 
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.data import cifar, datasets
+from bench.data import cifar, datasets, digits
+from bench.data.checksum import Checksum
 from bench.data.datasets import MissingDataError
 
 IN_MEMORY = ("cifar10", "cifar100", "cifar100_coarse", "digits", "fashion_mnist", "kmnist", "mnist", "svhn")
@@ -20,19 +21,19 @@ ON_DISK = sorted(set(datasets.available()) - set(IN_MEMORY))
 def test_digits_are_scikit_learns_and_the_test_set_is_its_last_360_images() -> None:
     load_digits = pytest.importorskip("sklearn.datasets").load_digits
     whole = load_digits()
-    digits = datasets.load("digits")
-    images = np.concatenate([digits.train_images, digits.test_images])
+    loaded = datasets.load("digits")
+    images = np.concatenate([loaded.train_images, loaded.test_images])
     assert images.dtype == np.uint8
     assert np.array_equal(images.reshape(1797, 64), whole.data)
-    assert np.array_equal(np.concatenate([digits.train_labels, digits.test_labels]), whole.target)
-    assert digits.test_labels.tolist() == whole.target[-360:].tolist()
-    assert set(np.bincount(digits.test_labels)) <= set(range(33, 38))
+    assert np.array_equal(np.concatenate([loaded.train_labels, loaded.test_labels]), whole.target)
+    assert loaded.test_labels.tolist() == whole.target[-360:].tolist()
+    assert set(np.bincount(loaded.test_labels)) <= set(range(33, 38))
 
 
 def test_digits_have_the_published_hashes() -> None:
-    digits = datasets.load("digits")
-    labels = np.concatenate([digits.train_labels, digits.test_labels])
-    images = np.concatenate([digits.train_images, digits.test_images])
+    loaded = datasets.load("digits")
+    labels = np.concatenate([loaded.train_labels, loaded.test_labels])
+    images = np.concatenate([loaded.train_images, loaded.test_images])
     assert hashlib.sha256(labels.astype("<i8").tobytes()).hexdigest() == (
         "a3c91c262eddcf7ba8f0e37507c30284493c9b20412ffe4af30d536401f7ba21"
     )
@@ -42,24 +43,24 @@ def test_digits_have_the_published_hashes() -> None:
 
 
 def test_the_facts_fit_the_arrays() -> None:
-    digits = datasets.load("digits")
-    info = digits.info
+    loaded = datasets.load("digits")
+    info = loaded.info
     channels, height, width = info.shape
-    assert digits.train_images.shape == (info.train_size, height, width, channels)
-    assert digits.test_images.shape == (info.test_size, height, width, channels)
-    assert digits.train_labels.dtype == digits.test_labels.dtype == np.int64
-    assert digits.train_images.max() == info.pixel_max
-    scaled = digits.train_images / info.pixel_max
+    assert loaded.train_images.shape == (info.train_size, height, width, channels)
+    assert loaded.test_images.shape == (info.test_size, height, width, channels)
+    assert loaded.train_labels.dtype == loaded.test_labels.dtype == np.int64
+    assert loaded.train_images.max() == info.pixel_max
+    scaled = loaded.train_images / info.pixel_max
     assert info.mean == (round(float(scaled.mean()), 4),)
     assert info.std == (round(float(scaled.std()), 4),)
 
 
 def test_nobody_can_change_a_loaded_pixel_or_label() -> None:
-    digits = datasets.load("digits")
+    loaded = datasets.load("digits")
     with pytest.raises(ValueError, match="read-only"):
-        digits.train_labels[0] = 1
+        loaded.train_labels[0] = 1
     with pytest.raises(ValueError, match="read-only"):
-        digits.test_images[0, 0, 0, 0] = 1
+        loaded.test_images[0, 0, 0, 0] = 1
 
 
 def test_an_unknown_name_meets_the_nearest_one() -> None:
@@ -191,6 +192,37 @@ def test_digits_are_ready_without_files(tmp_path: Path) -> None:
     report = datasets.examine("digits", tmp_path)
     assert report.usable
     assert "official" in report.findings[-1].text
+
+
+def test_digits_of_another_content_are_reported_as_broken(tmp_path: Path, monkeypatch) -> None:
+    source = datasets.in_memory(replace(datasets.info("digits"), digest="0" * 64), digits.read)
+    monkeypatch.setitem(digits.SOURCES, "digits", source)
+    report = datasets.examine("digits", tmp_path)
+    assert [finding.state for finding in report.findings] == ["broken"]
+    assert report.findings[0].text.endswith(f"expected {'0' * 64}")
+
+
+def test_digits_without_scikit_learn_are_missing_and_nobody_offers_a_download(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    report = datasets.examine("digits", tmp_path)
+    assert [(finding.state, "pip install" in finding.text) for finding in report.findings] == [("missing", True)]
+    assert "--download" not in report.where
+
+
+def test_validation_images_are_read_only_too() -> None:
+    images, labels = np.zeros((2, 1, 1, 1), np.uint8), np.array([0, 1])
+    made = datasets.Dataset(datasets.info("digits"), *[array.copy() for array in [images, labels] * 3])
+    for array in (made.train_images, made.train_labels, made.test_images, made.test_labels):
+        assert not array.flags.writeable
+    assert not made.val_images.flags.writeable
+    assert not made.val_labels.flags.writeable
+
+
+def test_a_digest_of_checksums_is_that_of_its_lines() -> None:
+    checksums = {"b": Checksum("2" * 32), "a": Checksum("1" * 32, "3" * 64)}
+    lines = f"some\na {'1' * 32} {'3' * 64}\nb {'2' * 32} -\n"
+    assert datasets.digest_of_checksums("some", checksums) == hashlib.sha256(lines.encode()).hexdigest()
+    assert datasets.digest_of_checksums("other", checksums) != datasets.digest_of_checksums("some", checksums)
 
 
 def test_every_set_has_a_digest_of_its_own() -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.data import cifar, datasets, download
+from bench.data import cifar, datasets, download, idx, svhn
+from bench.data.checksum import Checksum
 from bench.data.datasets import MissingDataError
 
 NAME = "cifar-10-python.tar.gz"
@@ -239,3 +240,101 @@ def test_a_second_fetch_waits_for_the_first(members, target, offline) -> None:
         assert lines == []
     second.join(20)
     assert lines[-1] == f"cifar10 is ready in {target}"
+
+
+SETS = {"mnist": idx, "svhn": svhn}
+
+
+@pytest.fixture(params=SETS)
+def files(request, server, monkeypatch, torchvision) -> tuple[str, dict[str, bytes]]:
+    """A set of single files: its name, and what they hold; torchvision's addresses lead to a folder on this server."""
+    name, module = request.param, SETS[request.param]
+    real = module.SOURCES[name]
+    content = {file: f"content of {file}".encode() for file in real.archive.members}
+    checksums = {file: Checksum(hashlib.md5(data).hexdigest()) for file, data in content.items()}
+    monkeypatch.setitem(module.SOURCES, name, replace(real, archive=replace(real.archive, members=checksums)))
+    known = getattr(torchvision.datasets, real.archive.torchvision_class)
+    if name == "mnist":
+        monkeypatch.setattr(known, "mirrors", [f"{server[0]}/gone/", f"{server[0]}/official/"])
+    else:
+        rows = {part: [f"{server[0]}/official/{row[1]}", *row[1:]] for part, row in known.split_list.items()}
+        monkeypatch.setattr(known, "split_list", rows)
+    monkeypatch.setattr(urllib.request, "getproxies", dict)
+    monkeypatch.delenv("LNBENCH_MIRROR", raising=False)
+    return name, content
+
+
+def put(folder: Path, content: dict[str, bytes], flat: bool = False) -> None:
+    for file, data in content.items():
+        path = folder / (Path(file).name if flat else file)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+
+
+def held(folder: Path, name: str) -> dict[str, bytes]:
+    return {file: (folder / file).read_bytes() for file in everything_under(folder) - {f".{name}.lock"}}
+
+
+def test_single_files_come_from_where_torchvision_finds_them(files, server, target) -> None:
+    name, content = files
+    put(server[1] / "official", content, flat=True)
+    lines: list[str] = []
+    download.fetch(name, target, lines.append)
+    assert held(target, name) == content
+    assert lines[-1] == f"{name} is ready in {target}"
+    assert ("failed: HTTP Error 404" in "".join(lines)) == (name == "mnist")  # whose first mirror is dead
+    asked = len(server[2])
+    download.fetch(name, target, lines.append)
+    assert lines[-1] == f"{name} is complete in {target}"
+    assert len(server[2]) == asked
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_a_mirror_holds_single_files_at_the_top_or_at_their_place(files, server, target, monkeypatch, flat) -> None:
+    name, content = files
+    put(server[1] / "mirror", content, flat)
+    monkeypatch.setenv("LNBENCH_MIRROR", f"{server[0]}/mirror/")
+    download.fetch(name, target, lambda line: None)
+    assert held(target, name) == content
+    assert {request.split()[1].split("/")[1] for request in server[2]} == {"mirror"}
+
+
+@pytest.mark.parametrize("right", ["mirror", "official"])
+def test_another_sets_file_of_the_same_name_on_a_mirror_does_no_harm(files, server, target, monkeypatch, right) -> None:
+    name, content = files
+    put(server[1] / right, content, flat=right == "official")
+    put(
+        server[1] / "mirror",
+        {Path(file).name: b"of another set" for file in content if "/" in file or right != "mirror"},
+    )
+    monkeypatch.setenv("LNBENCH_MIRROR", f"{server[0]}/mirror")
+    download.fetch(name, target, lambda line: None)
+    assert held(target, name) == content
+
+
+def test_of_single_files_only_what_is_absent_or_damaged_is_fetched(files, server, target) -> None:
+    name, content = files
+    put(server[1] / "official", content, flat=True)
+    put(target, content)
+    first, second, *others = [target / file for file in content]
+    before = [path.stat().st_ino for path in others]
+    first.unlink()
+    second.write_bytes(b"damaged")
+    lines: list[str] = []
+    download.fetch(name, target, lines.append)
+    assert held(target, name) == content
+    assert f"{second} is damaged" in lines
+    assert {request.split()[1].rpartition("/")[2] for request in server[2]} == {first.name, second.name}
+    assert [path.stat().st_ino for path in others] == before
+
+
+def test_a_single_file_that_nobody_serves_rightly_is_named_with_its_place(files, server, target) -> None:
+    name, content = files
+    wrong = {file: data + b"!" * (file == list(content)[1]) for file, data in content.items()}
+    put(server[1] / "official", wrong, flat=True)
+    with pytest.raises(MissingDataError) as error:
+        download.fetch(name, target, lambda line: None)
+    first, second = (target / file for file in list(content)[:2])
+    assert f"official/{second.name} (File not found or corrupted.)" in str(error.value)
+    assert str(error.value).endswith(f"put {second.name} into {second.parent} yourself")
+    assert held(target, name) == {next(iter(content)): first.read_bytes()}

@@ -1,16 +1,15 @@
-"""MNIST's family and SVHN from files in their official layout, made by the test with other checksums."""
+"""MNIST's family from files in their official layout, made by the test with other checksums."""
 
 import gzip
-import io
+import os
 import struct
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.io import savemat
 
-from bench.data import idx, svhn
+from bench.data import idx
 from bench.data.checksum import Checksum
 from bench.data.datasets import MissingDataError
 from tests.bench.data.conftest import checksum_of
@@ -61,7 +60,6 @@ def test_unpacked_files_are_read_too_and_nobody_vouches_for_them(mnist, tmp_path
     for path in list((tmp_path / "MNIST" / "raw").iterdir()):
         path.with_suffix("").write_bytes(gzip.decompress(path.read_bytes()))
         path.unlink()
-    idx._content_digest.cache_clear()
     plain = mnist.read(tmp_path)
     assert np.array_equal(plain.train_images, packed.train_images)
     assert plain.info.digest != packed.info.digest
@@ -70,13 +68,78 @@ def test_unpacked_files_are_read_too_and_nobody_vouches_for_them(mnist, tmp_path
     assert (report.findings[-1].state, "no published checksum" in report.findings[-1].text) == ("note", True)
 
 
-def test_torchvision_reads_the_same(mnist, tmp_path, torchvision):
+def unpack(path: Path) -> None:
+    path.with_suffix("").write_bytes(gzip.decompress(path.read_bytes()))
+
+
+def test_one_unpacked_file_among_packed_ones_is_read_and_named(mnist, tmp_path):
+    packed = mnist.read(tmp_path)
+    labels = tmp_path / "MNIST/raw/t10k-labels-idx1-ubyte.gz"
+    unpack(labels)
+    labels.unlink()
+    mixed = mnist.read(tmp_path)
+    assert np.array_equal(mixed.test_images, packed.test_images)
+    assert mixed.test_labels.tolist() == packed.test_labels.tolist()
+    assert mixed.info.digest != packed.info.digest
+    last = mnist.examine(tmp_path).findings[-1]
+    assert (last.state, last.text.endswith("unpacked files: t10k-labels-idx1-ubyte")) == ("note", True)
+
+
+def test_the_packed_file_is_read_where_both_lie_there(mnist, tmp_path):
     for path in list((tmp_path / "MNIST" / "raw").iterdir()):
-        path.with_suffix("").write_bytes(gzip.decompress(path.read_bytes()))
-    theirs = torchvision.datasets.MNIST(str(tmp_path), train=True)
-    ours = mnist.read(tmp_path)
-    assert np.array_equal(theirs.data.numpy(), ours.train_images[..., 0])
-    assert theirs.targets.tolist() == ours.train_labels.tolist()
+        path.with_suffix("").write_bytes(b"never read")
+    assert mnist.read(tmp_path).info.digest == mnist.info.digest
+    assert mnist.examine(tmp_path).findings[-1].state == "ok"
+
+
+def test_an_unpacked_file_that_changes_gives_another_digest(mnist, tmp_path):
+    for path in list((tmp_path / "MNIST" / "raw").iterdir()):
+        unpack(path)
+        path.unlink()
+    before = mnist.find(tmp_path).digest
+    assert mnist.find(tmp_path).digest == before
+    path = tmp_path / "MNIST/raw/train-labels-idx1-ubyte"
+    path.write_bytes(labels_file(np.arange(60) % 9))
+    os.utime(path, ns=(0, 0))
+    assert mnist.find(tmp_path).digest != before
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_a_file_that_is_far_too_large_is_refused_unread(mnist, tmp_path, suffix):
+    path = tmp_path / "MNIST/raw/train-images-idx3-ubyte.gz"
+    path.unlink()
+    path = path.with_suffix(suffix)
+    with path.open("wb") as file:
+        file.truncate(2**40)
+    with pytest.raises(ValueError, match=rf"{path}: has 1,099,511,627,776 bytes, allowed are 47,040,016"):
+        mnist.read(tmp_path)
+
+
+@pytest.mark.parametrize("theirs", ["MNIST", "FashionMNIST", "KMNIST"])
+def test_torchvision_reads_the_same(mnist, tmp_path, torchvision, theirs):
+    for path in list((tmp_path / "MNIST" / "raw").iterdir()):
+        unpack(path)
+    (tmp_path / "MNIST").rename(tmp_path / theirs)
+    checksums = {name.replace("MNIST", theirs): checksum for name, checksum in mnist.checksums.items()}
+    ours = idx.Idx(mnist.info, theirs, checksums).read(tmp_path)
+    for train, images, labels in (
+        (True, ours.train_images, ours.train_labels),
+        (False, ours.test_images, ours.test_labels),
+    ):
+        found = getattr(torchvision.datasets, theirs)(str(tmp_path), train=train)
+        assert np.array_equal(found.data.numpy(), images[..., 0])
+        assert found.targets.tolist() == labels.tolist()
+
+
+def test_the_names_of_classes_are_torchvisions(torchvision):
+    assert list(idx._FASHION.info.class_names) == torchvision.datasets.FashionMNIST.classes
+    assert list(idx._KMNIST.info.class_names) == torchvision.datasets.KMNIST.classes
+    assert [name[0] for name in torchvision.datasets.MNIST.classes] == list(idx._MNIST.info.class_names)
+    assert [which.info.asymmetric for which in (idx._MNIST, idx._FASHION, idx._KMNIST)] == [
+        "mnist",
+        "fashion_mnist",
+        None,
+    ]
 
 
 def test_a_missing_file_is_named(mnist, tmp_path):
@@ -107,10 +170,10 @@ def test_a_file_of_another_form_is_refused(mnist, tmp_path, name, data, text):
         path.with_suffix("").write_bytes(gzip.decompress(path.read_bytes()))
         path.unlink()
     (tmp_path / "MNIST" / "raw" / name).write_bytes(data)
-    idx._content_digest.cache_clear()
     with pytest.raises(ValueError, match=text) as error:
         mnist.read(tmp_path)
     assert "\n" not in str(error.value)
+    assert str(error.value).startswith(f"{tmp_path}/MNIST/raw/{name}: ")
     assert mnist.examine(tmp_path).findings[-1].state == "broken"
 
 
@@ -134,56 +197,7 @@ def test_bombs_and_cut_files_are_refused(data, text):
         idx._unpacked(data, Path("x.gz"))
 
 
-def mat(**arrays: np.ndarray) -> bytes:
-    out = io.BytesIO()
-    savemat(out, arrays, do_compression=True)
-    return out.getvalue()
-
-
-def test_svhn_turns_its_last_axis_to_the_front_and_ten_to_nought():
-    images = np.random.default_rng(0).integers(0, 256, (12, 32, 32, 3), dtype=np.uint8)
-    labels = np.arange(1, 13) % 10 + 1
-    found, known = svhn.parsed(mat(X=images.transpose(1, 2, 3, 0), y=labels[:, None]), Path("t.mat"))
-    assert np.array_equal(found, images)
-    assert known.tolist() == [label % 10 for label in labels]
-    assert known.max() == 9
-    assert known.min() == 0
-
-
-@pytest.mark.parametrize(
-    ("data", "text"),
-    [
-        (mat(X=np.zeros((32, 32, 3, 2), np.uint8)), "no .mat file with X and y"),
-        (mat(X=np.zeros((32, 32, 3, 2), np.uint8), y=[1, 2, 3]), "with N labels"),
-        (mat(X=np.zeros((32, 32, 3, 2)), y=[1, 2]), "X must be uint8"),
-        (mat(X=np.zeros((32, 32, 3, 2), np.uint8), y=[1, 11]), "label must lie in 1..10, got 11 at index 1"),
-        (b"MATLAB", "no .mat file with X and y"),
-        (mat(X=np.zeros((32, 32, 3, 2), np.uint8), y=[1, 2])[:150], "no .mat file with X and y"),
-        (b"", "no .mat file with X and y"),
-    ],
-)
-def test_svhn_files_of_another_form_are_refused(data, text):
-    with pytest.raises(ValueError, match=text) as error:
-        svhn.parsed(data, Path("t.mat"))
-    assert "\n" not in str(error.value)
-
-
-def test_svhn_checks_its_files_before_it_parses_them(tmp_path, monkeypatch):
-    for seed, name in enumerate(svhn.CHECKSUMS):
-        images = np.random.default_rng(seed).integers(0, 256, (32, 32, 3, 4 + seed), dtype=np.uint8)
-        (tmp_path / name).write_bytes(mat(X=images, y=np.arange(1, 5 + seed)))
-    with pytest.raises(ValueError, match=r"train_32x32\.mat: md5 is"):
-        svhn.read(tmp_path)
-    monkeypatch.setattr(
-        svhn, "CHECKSUMS", {name: Checksum(checksum_of(tmp_path / name).md5) for name in svhn.CHECKSUMS}
-    )
-    arrays = svhn.read(tmp_path)
-    assert (arrays.train_images.shape, arrays.test_images.shape) == ((4, 32, 32, 3), (5, 32, 32, 3))
-
-
 def test_the_checksums_are_torchvisions(torchvision):
     for which, theirs in ((idx._MNIST, "MNIST"), (idx._FASHION, "FashionMNIST"), (idx._KMNIST, "KMNIST")):
         published = dict(getattr(torchvision.datasets, theirs).resources)
         assert {Path(name).name: checksum.md5 for name, checksum in which.checksums.items()} == published
-    rows = [row for part, row in torchvision.datasets.SVHN.split_list.items() if part in ("train", "test")]
-    assert {name: md5 for _, name, md5 in rows} == {name: c.md5 for name, c in svhn.CHECKSUMS.items()}

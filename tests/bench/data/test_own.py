@@ -1,5 +1,7 @@
 """Own data: an .npz in five lines, a folder of images, and what is refused in one line."""
 
+import io
+import os
 import zipfile
 from pathlib import Path
 
@@ -61,13 +63,57 @@ def test_clean_validation_images_and_labels_that_may_be_wrong(tmp_path):
     assert "may be wrong" in " ".join(f.text for f in datasets.examine(str(path)).findings)
 
 
-def test_the_digest_follows_the_content(tmp_path):
-    digests = {datasets.info(str(saved(tmp_path))).digest}
+def parts(first: int) -> dict[str, np.ndarray]:
+    """The six test images cut into test and validation images at `first`."""
+    images, labels = arrays()["test_images"], arrays()["test_labels"]
+    return {
+        "test_images": images[:first],
+        "test_labels": labels[:first],
+        "val_images": images[first:],
+        "val_labels": labels[first:],
+    }
+
+
+def test_the_digest_follows_all_that_a_run_depends_on(tmp_path):
     labels = arrays()["train_labels"].copy()
     labels[0] = 2
-    for changes in ({"train_labels": labels}, {"val_images": arrays()["test_images"], "val_labels": np.arange(6) % 3}):
-        digests.add(datasets.info(str(saved(tmp_path, **changes))).digest)
-    assert len(digests) == 3
+    pixels = arrays()["test_images"].copy()
+    pixels[-1, -1, -1, -1] ^= 1
+    different = [
+        {},
+        {"train_labels": labels},
+        {"test_images": pixels},
+        {"labels_are_true": False},
+        {"class_names": ["cat", "dog", "emu", "fox"]},
+        parts(3),
+        parts(4),
+        {**parts(4), "val_labels": parts(4)["val_labels"][::-1]},
+    ]
+    digests = [datasets.info(str(saved(tmp_path, **changes))).digest for changes in different]
+    assert len(set(digests)) == len(different)
+    assert datasets.info(str(saved(tmp_path))).digest == digests[0]
+    # Names alone change nothing that a run does.
+    assert datasets.info(str(saved(tmp_path, class_names=["cat", "dog", "emu"]))).digest == digests[0]
+
+
+def test_a_named_class_may_have_no_training_image(tmp_path):
+    labels = np.array([0, 2] * 6)
+    path = saved(tmp_path, train_labels=labels, test_labels=labels[:6], class_names=["cat", "dog", "emu", "fox"])
+    assert datasets.load(str(path)).info.num_classes == 4
+    path = saved(tmp_path, train_labels=labels, test_labels=[0, 2, 1, 0, 2, 0], class_names=["cat", "dog", "emu"])
+    with pytest.raises(ValueError, match="test_labels has 1 at index 2, a class without training image"):
+        datasets.load(str(path))
+
+
+def test_mean_and_deviation_are_those_of_all_pixels_of_a_channel(tmp_path, monkeypatch):
+    assert own._mean_and_std(np.array([0, 255, 0, 255], np.uint8).reshape(4, 1, 1, 1)) == ((0.5,), (0.5,))
+    assert own._mean_and_std(np.full((3, 2, 2, 2), 51, np.uint8)) == ((0.2, 0.2), (0.001, 0.001))
+    monkeypatch.setattr(own, "AT_ONCE", 500)  # two images of 200 at a time, the last one alone
+    images = np.random.default_rng(1).integers(0, 256, (9, 20, 5, 2), dtype=np.uint8)
+    mean, std = own._mean_and_std(images)
+    scaled = images.reshape(-1, 2) / 255
+    assert mean == pytest.approx(scaled.mean(axis=0), abs=5.1e-5)
+    assert std == pytest.approx(scaled.std(axis=0), abs=5.1e-5)
 
 
 @pytest.mark.parametrize(
@@ -85,12 +131,42 @@ def test_the_digest_follows_the_content(tmp_path):
         ({"train_images": np.zeros((12, 5), np.uint8)}, r"train_images must be \(N, H, W\) or \(N, H, W, channels\)"),
         ({"train_labels": np.arange(11) % 3}, "12 train_images, but 11 train_labels"),
         ({"train_labels": np.arange(12) / 3}, r"train_labels must be integers of shape \(N,\), got float64"),
-        ({"train_labels": np.arange(12) - 1}, "train_labels must be at least 0, got -1 at index 0"),
-        ({"train_labels": np.zeros(12, int), "test_labels": np.zeros(6, int)}, "at least 2 classes are needed, got 1"),
+        (
+            {"train_images": arrays()["train_images"].astype(int)},
+            r"got int64; convert by x.astype\('uint8'\) if x lies in 0..255",
+        ),
+        ({"train_labels": np.array([0.0, 1, np.nan] * 4)}, r"got float64 of shape \(12,\), nan at index 2$"),
+        ({"train_labels": np.arange(12) - 1}, "train_labels must be numbers of classes from 0, got -1 at index 0"),
+        (
+            {"train_labels": np.array([0, 1, 2**64 - 1] * 4, np.uint64)},
+            "train_labels must be numbers of classes from 0, got 18446744073709551615 at index 2",
+        ),
+        (
+            {"train_labels": np.zeros(12, int), "test_labels": np.zeros(6, int)},
+            "at least 2 classes are needed in train_labels, got 1",
+        ),
+        (
+            {"train_labels": np.arange(12) % 3 + 1},
+            "train_labels reach 3, but none is 0; number the classes from 0 without gaps, or name all of them",
+        ),
+        ({"train_labels": np.array([0, 1, 10**9] * 4)}, "train_labels reach 1000000000, but none is 2"),
+        (
+            {"test_labels": np.array([0, 1, 2, 3, 0, 1])},
+            "test_labels has 3 at index 3, a class without training image",
+        ),
+        (
+            {"val_images": arrays()["test_images"], "val_labels": np.array([0, 1, 2, 0, 4, 1])},
+            "val_labels has 4 at index 4, a class without training image",
+        ),
+        ({"labels_are_true": "False"}, "labels_are_true must be True or False, got <U5 False"),
+        ({"labels_are_true": [True, False]}, r"labels_are_true must be True or False, got bool \[True, False\]"),
         ({"test_images": np.zeros((6, 9, 9, 3), np.uint8)}, r"test_images are \(9, 9, 3\), train_images \(10, 10, 3\)"),
-        ({"class_names": ["cat"]}, "class_names must be at least 3 texts"),
+        ({"class_names": ["cat", "dog"]}, "class_names must be at least 3 texts"),
         ({"val_images": arrays()["test_images"]}, "no array val_labels, but its images"),
-        ({"train_labels": np.array([None] * 12, dtype=object)}, "allow_pickle=False"),
+        (
+            {"train_labels": np.array([None] * 12, dtype=object)},
+            "train_labels.npy holds Python objects, which are not read",
+        ),
     ],
 )
 def test_what_makes_no_data_set_is_refused_in_one_line(tmp_path, changes, text):
@@ -107,13 +183,84 @@ def test_cut_files_bombs_and_missing_files_are_refused(tmp_path, monkeypatch):
     path = saved(tmp_path)
     with pytest.raises(MissingDataError, match=r"there is no file .*other\.npz; save the arrays"):
         datasets.load(str(tmp_path / "other.npz"))
-    monkeypatch.setattr(own, "SIZE_CAP", 1000)
-    own._load.cache_clear()
-    with pytest.raises(ValueError, match="unpacks to 3,728 bytes, allowed are 1,000"):
+    with zipfile.ZipFile(path) as archive:
+        total = sum(member.file_size for member in archive.infolist())
+    monkeypatch.setattr(own, "MEMORY", total - 1)
+    with pytest.raises(ValueError, match=f"unpacks to {total:,} bytes, but this machine has {total - 1:,} bytes"):
         datasets.load(str(path))
+    monkeypatch.setattr(own, "MEMORY", total)
+    datasets.load(str(path))
     path.write_bytes(path.read_bytes()[:300])
     with pytest.raises(ValueError, match="zip file"):
         datasets.load(str(path))
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"{'descr': '|u1', 'fortran_order': False, 'shape': (12, 10, 10, 3)",  # never closed
+        b"{1: 2, 'shape': (12, 10, 10, 3)}",
+        b"",
+        bytes(9),
+    ],
+)
+@pytest.mark.parametrize("version", [b"\x01\x00", b"\x02\x00", b"\x09\x00"])
+def test_an_array_with_a_broken_header_is_refused_in_one_line(tmp_path, header, version):
+    path = saved(tmp_path)
+    size = len(header).to_bytes(2 if version == b"\x01\x00" else 4, "little")
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    members["train_images.npy"] = b"\x93NUMPY" + version + size + header
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    with pytest.raises(ValueError, match=rf"^{path}: ") as error:
+        datasets.load(str(path))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("shape", [(13, 10, 10, 3), (2**40, 2**10, 2**10, 3)])
+def test_an_array_that_claims_more_than_it_holds_takes_no_memory(tmp_path, shape):
+    path = saved(tmp_path)
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    members["train_images.npy"] = header.getvalue() + arrays()["train_images"].tobytes()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    with pytest.raises(ValueError, match=r"train_images\.npy claims to hold \(.*, 3\) uint8, but has 3,728 bytes"):
+        datasets.load(str(path))
+
+
+def test_a_damaged_file_is_refused_in_one_line_or_read(tmp_path):
+    path = saved(tmp_path)
+    np.savez(path, **arrays(count=3, side=2))  # not compressed, so that damage reaches the headers of arrays
+    whole, rng = bytearray(path.read_bytes()), np.random.default_rng(0)
+    messages: list[str] = []
+    for at in rng.integers(0, len(whole), 300):
+        damaged = whole.copy()
+        damaged[at] ^= 1 << rng.integers(8)
+        path.write_bytes(damaged)
+        own._load.cache_clear()
+        try:
+            datasets.load(str(path))
+        except ValueError as error:
+            messages.append(str(error))
+    assert len(messages) > 100
+    assert not [message for message in messages if "\n" in message]
+
+
+def test_a_file_that_changes_is_read_anew(tmp_path):
+    path = saved(tmp_path)
+    before = datasets.load(str(path))
+    assert datasets.load(str(path)) is before
+    stamp = path.stat()
+    images = arrays()["train_images"]
+    np.savez_compressed(path, **{**arrays(), "train_images": images[::-1]})
+    os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns + 1))
+    assert np.array_equal(datasets.load(str(path)).train_images, images[::-1])
 
 
 def make_folder(root: Path, training: str = "train", sizes: tuple[tuple[int, int], ...] = ((16, 16),)) -> Path:
