@@ -127,5 +127,8 @@ def _z(corruption: Corruption, clean: Labels) -> float | None:
     share = np.full(len(clean), corruption.expected)
     if corruption.transition is not None:
         share = 1 - np.diag(corruption.transition)[clean]
+    chances = corruption.flip_rate
+    if chances is not None and corruption.transition is None and corruption.expected == float(chances.mean()):
+        share = chances  # known sample by sample, as PMD's are; PTD's are drawn around the expected one
     sd = float(np.sqrt((share * (1 - share)).sum())) / len(share)
     return float((corruption.wrong.mean() - corruption.expected) / sd) if sd > 0 else None

@@ -92,9 +92,8 @@ class Instance(Injector):
     def rows(self, images: NDArray[Any], request: Request, dtype: type) -> NDArray[Any]:
         """Return (n, D) pixels in the layout and scale asked for; images that come flat stay as they are."""
         if self.scale == "standard":
-            if "mean" not in request.attached:
-                raise ValueError("scale=standard needs the mean and deviation of the data set: name it by --dataset")
-            images = (images - request.attached["mean"]) / request.attached["std"]
+            mean, std = _mean_and_std(request)
+            images = (images - mean) / std
         if self.layout == "chw" and images.ndim == 4:
             images = images.transpose(0, 3, 1, 2)
         rows: NDArray[Any] = images.reshape(len(images), -1).astype(dtype)
@@ -122,7 +121,7 @@ class Instance(Injector):
         clean, num_classes, spec, rate = request.clean, request.num_classes, request.spec, request.rate
         rng = native_generator(request.seed, spec.family, spec.map, spec.options, clean)
         who, where, level = rng.random(len(clean)), rng.random(len(clean)), rng.random(len(clean))
-        width = _finite(request)[:1].size
+        width = _width(request)
         target_chances = self.targets(request, lambda: rng.standard_normal((width, num_classes)), np.float64)
         rates = flip_rates(level, rate, self.std, self.upper)
         expected = expected_rate(rate, self.std, self.upper)
@@ -139,7 +138,7 @@ class Instance(Injector):
         clean, num_classes, rate = request.clean, request.num_classes, request.rate
         state = np.random.RandomState(request.seed)
         rates = flip_rates(state.random_sample(len(clean)), rate, self.std, self.upper)
-        width = _finite(request)[:1].size
+        width = _width(request)
         chances = rates[:, None] * self.targets(request, lambda: state.randn(width, num_classes), np.float32)
         chances[np.arange(len(clean)), clean] += 1 - rates
         return Drawn(choice_loop(state, chances), expected_rate(rate, self.std, self.upper), flip_rate=rates)
@@ -149,13 +148,17 @@ class Instance(Injector):
         clean, rate = request.clean, request.rate
         if request.num_classes not in (10, 100):
             raise ValueError(f"dialect 'cores' knows 10 or 100 classes, got {request.num_classes}")
+        columns = 100 if clean.max() > 10 else 10
+        if clean.max() == columns:
+            first = int(np.argmax(clean == columns))
+            raise ValueError(f"dialect 'cores' knows 10 classes until a label exceeds 10, got 10 at index {first}")
         state = np.random.RandomState(0)
         pool = state.normal(rate, 0.1, POOL)
         rates = pool[(pool > 0) & (pool < 1)][: len(clean)]
         if len(rates) < len(clean):
             raise ValueError(f"dialect 'cores' has rates for {len(rates):,} samples, got {len(clean):,}")
-        images, columns = _finite(request), 100 if clean.max() > 10 else 10
-        weights = state.normal(0, 1, (images[:1].size, columns))
+        images = _finite(request)
+        weights = state.normal(0, 1, (_width(request), columns))
         chances = np.zeros((len(clean), request.num_classes))
         for start in range(0, len(clean), CHUNK):
             part = slice(start, start + CHUNK)
@@ -209,6 +212,10 @@ class Instance(Injector):
     }
 
 
+def _width(request: Request) -> int:
+    return int(np.asarray(request.images)[:1].size)
+
+
 def _finite(request: Request) -> NDArray[Any]:
     """Return the images, or raise ValueError naming the first one that holds a NaN or an infinity."""
     images = np.asarray(request.images)
@@ -217,3 +224,19 @@ def _finite(request: Request) -> NDArray[Any]:
         if len(bad):
             raise ValueError(f"images must be finite, got NaN or infinity in image {bad[0]}")
     return images
+
+
+def _mean_and_std(request: Request) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return what scale=standard subtracts and divides by: one number, or one per channel; both in raw pixels."""
+    if not {"mean", "std"} <= set(request.attached):
+        raise ValueError("scale=standard needs the mean and deviation of the data set: name it by --dataset")
+    mean, std, shape = request.attached["mean"], request.attached["std"], np.asarray(request.images).shape
+    channels = shape[3] if len(shape) == 4 else 1
+    if any(array.size not in (1, channels) for array in (mean, std)):
+        raise ValueError(
+            f"scale=standard takes one mean and deviation for each of {channels} channels, got {mean.size} and "
+            f"{std.size} for images of shape {shape}"
+        )
+    if not (std > 0).all():
+        raise ValueError(f"scale=standard divides by the deviation of each channel, got {std.tolist()}")
+    return mean, std

@@ -7,12 +7,13 @@ scores eta (N, C) of a trained network, u and s its two top classes and d = eta_
     type III  1 - f = (|d|^3 + d^2 + |d|) / 3
 The label is u with chance (1 - f) / factor and s otherwise. Published factors for 35 % / 70 % noise, types I, II, III:
 CIFAR-10 1.43/3.40, 1.32/3.10, 1.35/3.20; CIFAR-100 1.08/1.80, 1.02/2.58, 1.12/1.20. The base label is the network's top
-class, so the rate against the true label contains what the network gets wrong. Its published label files are read by
-family `file`.
+class (the first of those that tie), so the rate against the true label contains what the network gets wrong. Its
+published label files are read by family `file`.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -23,6 +24,7 @@ from noise.scores import checked_scores
 from noise.spec import NoiseSpec
 
 TYPES = ("I", "II", "III")
+NUMBERS = {"1": "I", "2": "II", "3": "III"}  # as the authors' files are named
 
 
 def chance_of_top(margin: Floats, kind: str, factor: float) -> Floats:
@@ -46,8 +48,14 @@ class Pmd(Injector):
 
     path: str = ""  # of the scores, (N, C) probabilities: .npy, .npz, .csv, .txt or .json
     sha256: str = ""  # of that file; the harness fills it in
-    type: str = "I"
-    factor: float = 1.43
+    type: str = "I"  # I, II or III; 1, 2 and 3 mean the same
+    factor: float = 1.43  # above 0; the larger, the more labels are the second class
+
+    @classmethod
+    def create(cls, options: Mapping[str, Any]) -> "Injector":
+        """Build the family with these options, a type given as 1, 2 or 3 under its Roman name."""
+        kind = options.get("type", cls.type)
+        return super().create({**options, "type": NUMBERS.get(str(kind), kind)})
 
     def check(self, spec: NoiseSpec) -> None:
         """Raise ValueError for an unknown type and for a factor that is not positive."""
@@ -56,8 +64,6 @@ class Pmd(Injector):
             raise ValueError(not_among(f"unknown PMD type {self.type!r}", self.type, TYPES))
         if not 0 < self.factor < float("inf"):
             raise ValueError(f"noise option 'factor' must be above 0, got {self.factor:g}")
-        if spec.flips == "total":
-            raise ValueError("flips='total' makes no sense for pmd: nobody is asked how many labels are wrong")
 
     def native(self, request: Request) -> Drawn:
         """One uniform a sample decides between its two top classes."""

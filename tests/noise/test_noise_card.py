@@ -67,6 +67,13 @@ def test_noise_is_not_made_of_labels_that_nobody_vouches_for(family):
         )  # fmt: skip
 
 
+def test_z_of_chances_known_sample_by_sample_uses_each_of_them():
+    made = next(way for way in WAYS if way.family == "pmd").make(None, 3)
+    q = made.flip_rate
+    by_hand = (made.wrong.sum() - q.sum()) / np.sqrt((q * (1 - q)).sum())
+    assert card(made)["z"] == pytest.approx(by_hand)
+
+
 def test_the_matrix_is_printed_in_percent():
     made = corrupt(np.array([0] * 4 + [1] * 4), None, 2, NoiseSpec("pairflip", 0.25), 0)
     assert matrix_text(card(made)).splitlines() == [

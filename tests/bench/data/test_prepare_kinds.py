@@ -92,6 +92,18 @@ def test_no_label_of_a_foreign_image_counts_as_right_or_as_memorised(home):
         assert chosen["selected_right"] <= min(chosen["selected"], 60)
 
 
+def test_a_foreign_image_that_is_its_own_stays_in_its_place(home):
+    data = datasets.load("mine.npz", home)
+    spec = noise.NoiseSpec("openset", 0.1, options={"source": "foreign.npz"})
+    made = noise.corrupt(data.train_labels, None, 4, spec, 0, attached={"source_size": np.array(120)})
+    is_ood, source = np.arange(120) < 3, np.where(np.arange(120) == 0, 7, -1)
+    mixed = noisy.with_foreign(data, replace(made, is_ood=is_ood, source_index=source), home)
+    assert np.array_equal(mixed.train_images[np.array([0])], pixels(120, 2)[7:8])
+    assert np.array_equal(mixed.train_images[np.arange(1, 120)], pixels(120, 0)[1:])
+    with pytest.raises(ValueError, match=r"foreign image 120 is asked for, foreign\.npz has 120"):
+        noisy.with_foreign(data, replace(made, is_ood=is_ood, source_index=source + 113), home)
+
+
 def test_images_of_another_shape_cannot_stand_in(home):
     with pytest.raises(ValueError, match=r"images of big.npz, \(1, 9, 9\) up to 255, can't stand in for those of mine"):
         prepared(home, "openset:0.4:source=big.npz")

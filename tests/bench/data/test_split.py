@@ -147,6 +147,8 @@ def test_trusted_samples_are_nested_and_follow_the_noise_seed() -> None:
 
     assert trusted(10) < trusted(20)
     assert trusted(10) != trusted(10, seed=1)
+    more_held_out = split(clean, 2, val=0.5, limit=None, digest=DIGEST, noise_seed=0, trusted=10, clean=clean)
+    assert set(more_held_out.trusted_index.tolist()) == trusted(10)
 
 
 @pytest.mark.parametrize(
