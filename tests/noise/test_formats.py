@@ -52,11 +52,6 @@ ROWS = [f"{y},{g}" for y, g in zip(CLEAN, GIVEN, strict=True)]
 CAL = {"clean_label_train": CLEAN, "noise_label_train": GIVEN}
 
 
-def no_bytes(value: object) -> str | None:
-    """A test's name holds no bytes of an archive: their time stamps differ from process to process."""
-    return "data" if isinstance(value, bytes) else None
-
-
 @pytest.mark.parametrize(
     ("name", "data", "clean"),
     [
@@ -77,7 +72,6 @@ def no_bytes(value: object) -> str | None:
         ("bare.pt", archive(GIVEN), None),
         ("list.pt", archive(GIVEN.tolist()), None),
     ],
-    ids=no_bytes,
 )
 def test_every_form_gives_the_same_labels(name, data, clean):
     found = read_labels(data, name)
@@ -343,7 +337,6 @@ GOOD_NPZ = npz(given=GIVEN)
         ("x.pt", archive(GIVEN)[:80], "not a zip file"),
         ("x.pt", bomb("archive/other", 3), "a .pt archive has one data.pkl, this one has 0"),
     ],
-    ids=no_bytes,
 )
 def test_what_is_no_file_of_labels_is_refused_in_one_line(name, data, message):
     with pytest.raises(ValueError, match=message) as caught:
@@ -384,7 +377,6 @@ TENSOR = b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\nq\x00."
         (pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2), "a .pt file of the old form, or none at all"),
         (b"", "a .pt file of the old form, or none at all"),
     ],
-    ids=no_bytes,
 )
 def test_what_only_torch_can_read_is_told_apart(data, why):
     with pytest.raises(NeedsTorch, match=rf"^x\.pt: {why}"):
@@ -417,7 +409,6 @@ def test_a_cifar_n_file_is_read_by_its_keys():
         (archive(TENSOR, raw=True), "tensors are read with torch"),
         (b"", "of the old form"),
     ],
-    ids=no_bytes,
 )
 def test_what_is_no_cifar_n_file_is_refused(data, message):
     with pytest.raises(ValueError, match=rf"^no CIFAR-N file: .*{re.escape(message)}"):
