@@ -98,7 +98,9 @@ def datasets() -> list[dict[str, Any]]:
             info = known.info(name)
         except known.MissingDataError:  # a set of files, which tell its facts, and which are not here
             where = known.examine(name).where
-            entries.append({"name": name, "summary": "", "lines": ["not in the data folder", f"get it {where}"], "digest": None})
+            entries.append(
+                {"name": name, "summary": "", "lines": ["not in the data folder", f"get it {where}"], "digest": None}
+            )
             continue
         channels, high, wide = info.shape
         sizes = f"{info.train_size:,} for training, {info.test_size:,} for testing, {high}x{wide}x{channels}"

@@ -134,14 +134,17 @@ class Samples(ABC):
         return subset.to(self.device)
 
     def _balanced(self, size: int, seed: int) -> Tensor:
-        """Return at most size / C positions of every given class, drawn anew."""
+        """Return `size` positions, at most size / C (rounded up) of every given class; fewer if classes have fewer.
+
+        As in DivideMix's code, the set is gone through in random order, and a full class is passed over.
+        """
         key = np.random.default_rng(seed).random(len(self))
-        given, most = self.given.cpu().numpy(), size // self._info.num_classes
-        chosen = []
-        for label in range(self._info.num_classes):
-            members = np.flatnonzero(given == label)
-            chosen.append(members[np.argsort(key[members], kind="stable")[:most]])
-        return torch.from_numpy(np.sort(np.concatenate(chosen))).to(self.device)
+        given, most = self.given.cpu().numpy(), -(-size // self._info.num_classes)
+        ranked = np.argsort(key, kind="stable")
+        allowed = np.concatenate(
+            [np.flatnonzero(given[ranked] == label)[:most] for label in range(self._info.num_classes)]
+        )
+        return torch.from_numpy(np.sort(ranked[np.sort(allowed)[:size]])).to(self.device)
 
     def _drawn(self, view: str, seed_stream: int) -> Draws:
         if view not in _VIEWS:

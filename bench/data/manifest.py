@@ -7,6 +7,7 @@ looks again.
 import hashlib
 import io
 import os
+import stat
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from bench.files import publish
 
 HIDDEN = ".lnbench"
 MISSING = -1  # size of a file that is not there
+CHUNK = 1000  # files looked at, or decoded, at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,19 +68,24 @@ def measure(root: Path, names: Sequence[str]) -> NDArray[np.int64]:
 
     def size(name: str) -> int:
         try:
-            found = os.stat(root / name)
+            found = os.stat(os.path.join(root, name))
         except OSError:
             return MISSING
-        return found.st_size if os.path.isfile(root / name) else MISSING
+        return found.st_size if stat.S_ISREG(found.st_mode) else MISSING
+
+    def some(start: int) -> list[int]:  # a task for each of a million files would take more memory than the files do
+        return [size(name) for name in names[start : start + CHUNK]]
 
     with ThreadPoolExecutor(8) as pool:
-        return np.fromiter(pool.map(size, names, chunksize=1000), dtype=np.int64, count=len(names))
+        sizes = [size for part in pool.map(some, range(0, len(names), CHUNK)) for size in part]
+    return np.array(sizes, dtype=np.int64)
 
 
 def broken_list(folder: Path, dataset: str) -> frozenset[str]:
     """Return the names that are left out of a data set because somebody had `doctor --skip-broken` find them."""
     path = _broken_path(folder, dataset)
-    return frozenset(path.read_text(encoding="utf-8").splitlines()) if path.is_file() else frozenset()
+    # names may hold what else counts as an end of line, but no line feed
+    return frozenset(path.read_text(encoding="utf-8").split("\n")[:-1]) if path.is_file() else frozenset()
 
 
 def skip_broken(dataset: Dataset, folder: Path, progress: Callable[[str], None]) -> int:
@@ -96,9 +103,8 @@ def skip_broken(dataset: Dataset, folder: Path, progress: Callable[[str], None])
 
 def _unreadable(images: ImageFiles, part: str, progress: Callable[[str], None]) -> set[str]:
     bad: set[str] = set()
-    step = 1000
-    for start in range(0, len(images), step):
-        rows = np.arange(start, min(start + step, len(images)))
+    for start in range(0, len(images), CHUNK):
+        rows = np.arange(start, min(start + CHUNK, len(images)))
         try:
             images[rows]
         except ValueError:  # at least one of them: which?

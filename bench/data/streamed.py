@@ -41,7 +41,9 @@ class Streamed(Samples):
 
     def views(self, parts: Sequence[Tensor], draws: tuple[Draws, ...]) -> Iterator[tuple[Tensor, ...]]:
         """Yield the views of each batch, a thread reading ahead; an image that cannot be read raises ValueError."""
-        hosts = [part.cpu() for part in parts]
+        if not parts:
+            return
+        hosts = torch.cat(list(parts)).cpu().split([len(part) for part in parts])  # one copy to the host for the pass
         reader = ThreadPoolExecutor(1, "read-ahead")
         waiting: deque[Future[Tensor]] = deque(reader.submit(self._read, host) for host in hosts[:AHEAD])
         try:

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -338,3 +339,74 @@ def test_an_epoch_of_balanced_size_draws_anew_and_equally(kind):
     subset = loader.batches(epoch=0, subset=torch.arange(100), **settings)
     assert sum(len(b.index) for b in subset) == 100
     assert sum(len(b.index) for b in loader.plain(50)) == 300
+
+
+@pytest.mark.parametrize("size", [(43, 70), (70, 43), (61, 64), (43, 32), (32, 43), (20, 31), (32, 32)])
+@pytest.mark.parametrize("resample", ["bilinear", "bicubic"])
+def test_short_side_is_torchvisions_resize_and_centre_crop_to_the_bit(tmp_path, torchvision, size, resample):
+    photograph(tmp_path / "x.png", 1, size)
+    transforms = torchvision.transforms
+    whole = transforms.Resize(32, transforms.InterpolationMode(resample))
+    expected = transforms.CenterCrop((32, 24))(whole(Image.open(tmp_path / "x.png")))
+    assert np.array_equal(decode(tmp_path / "x.png", Geometry(32, 24, "short_side", resample)), np.asarray(expected))
+
+
+@pytest.mark.parametrize(
+    ("size", "geometry"),
+    [((4, 60_000), Geometry(256, 256, "short_side")), ((60_000, 4), Geometry(256, 256, "short_side")),
+     ((1, 1_000_000), Geometry(256, 256))],
+)  # fmt: skip
+def test_a_thin_image_is_refused_before_it_grows(tmp_path, size, geometry):
+    Image.new("1", size).save(tmp_path / "thin.png")
+    text = rf"thin\.png cannot be read: is too long, {size[0]} x {size[1]}, to be resized to"
+    with pytest.raises(ValueError, match=text):
+        decode(tmp_path / "thin.png", geometry)
+
+
+def test_pillow_is_never_heard(tmp_path):
+    photograph(tmp_path / "palette.png", 0, (20, 30), "P")
+    Image.open(tmp_path / "palette.png").save(tmp_path / "clear.png", transparency=bytes(range(256)))
+    photograph(tmp_path / "plain.jpg", 0, (20, 30))
+    broken_tags = b"Exif\0\0II*\0\x08\0\0\0\x05\0\x12\x01"
+    Image.open(tmp_path / "plain.jpg").save(tmp_path / "exif.jpg", exif=broken_tags)
+    Image.new("1", (10_000, 10_000)).save(tmp_path / "large.png")  # Pillow warns from 89 million on
+    files = ImageFiles(tmp_path, ["clear.png", "exif.jpg", "large.png"], Geometry(20, 30))
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        for row in range(3):
+            with Image.open(files.path(row)) as image:
+                image.size if row == 2 else image.convert("RGB")
+        assert [str(warning.message).split()[0] for warning in heard] == ["Palette", "Corrupt", "Image"]
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        assert files[np.array([0, 1])].shape == (2, 20, 30, 3)
+        with pytest.raises(ValueError, match="has 10000 x 10000 pixels, allowed are 64,000,000"):
+            files[np.array([2])]
+    assert heard == []
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        assert images.size_of(tmp_path / "exif.jpg") == (20, 30)
+    assert heard == []
+
+
+def test_links_that_lead_out_of_the_folder_are_refused(folder, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    photograph(elsewhere / "x.png", 0)
+    (folder / "im/out.png").symlink_to(elsewhere / "x.png")
+    (folder / "away").symlink_to(elsewhere)
+    (folder / "im/in.png").symlink_to(folder / "im/3.png")
+    (folder / "here").symlink_to(folder / "im")
+    files = ImageFiles(folder, ["im/in.png", "here/3.png", "im/out.png", "away/x.png"], Geometry(8, 8))
+    assert np.array_equal(*files[np.array([0, 1])])
+    for row in (2, 3):
+        with pytest.raises(ValueError, match=rf"{files.name(row)} lies behind a link that leads out of"):
+            files[np.array([row])]
+    (elsewhere / "root").symlink_to(folder)  # a whole data set may lie on another disk
+    assert ImageFiles(elsewhere / "root", ["im/in.png"], Geometry(8, 8))[np.array([0])].shape == (1, 8, 8, 3)
+
+
+@pytest.mark.parametrize("name", ["a\nb.png", "a/\udcff.png", "..", "a/.."])
+def test_names_are_one_line_of_text(tmp_path, name):
+    with pytest.raises(ValueError, match="must be a path inside the data set's folder, on one line of UTF-8"):
+        ImageFiles(tmp_path, ["ok.png", name], Geometry(8, 8))
+    assert ImageFiles(tmp_path, ["a..b/..c.png", "\u00e9\u2028.png"], Geometry(8, 8)).name(1) == "\u00e9\u2028.png"
