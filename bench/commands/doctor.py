@@ -43,7 +43,8 @@ def text(report: Report, folder: Path) -> str:
 def _skip_broken(name: str, folder: Path) -> None:
     from bench.data import manifest
 
-    dataset = datasets.load(name, folder)
+    source = datasets.source(name)
+    dataset = (source.files or source.read)(folder)
     left_out = manifest.skip_broken(dataset, folder, _say)
     _say(f"{left_out} unreadable images are left out of {name} from now on")
 

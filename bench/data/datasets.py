@@ -145,6 +145,7 @@ class Source:
     read: Callable[[Path], Dataset]
     examine: Callable[[Path], Report]
     archive: Archive | Files | None = None
+    files: Callable[[Path], Dataset] | None = None  # of images in files: as `read`, but nothing is decoded
 
 
 def available() -> tuple[str, ...]:

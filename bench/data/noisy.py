@@ -79,7 +79,8 @@ def draw(
     dataset: Dataset, spec: noise.NoiseSpec, seed: int, data_dir: Path | None, files: Path | None = None
 ) -> noise.Corruption:
     """The wrong labels that a spec makes of a data set, drawn anew; its pinned file is taken from `files`."""
-    images = dataset.train_images if isinstance(dataset.train_images, np.ndarray) else None
+    whole = dataset.info.resident and isinstance(dataset.train_images, np.ndarray)  # a cache on disk is not read whole
+    images = np.asarray(dataset.train_images) if whole else None
     if images is None and noise.family_of(spec.family).needs_images:
         raise ValueError(
             f"noise family {spec.family!r} reads all pixels, and those of {dataset.info.name} stay on disk"

@@ -45,7 +45,10 @@ def source(name: str) -> Source:
         except ValueError as error:
             return Report(name, (Finding("broken", str(error)),), WHERE, "")
 
-    return Source(info, read, examine)
+    def files(folder: Path) -> Dataset:
+        return _photos(name, folder).files(folder)
+
+    return Source(info, read, examine, files=files)
 
 
 @cache

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -69,7 +69,7 @@ class PhotoSet:
     @property
     def source(self) -> Source:
         """The set as the registry of data sets wants it."""
-        return Source(self.info, self.read, self.examine)
+        return Source(self.info, self.read, self.examine, files=self.files)
 
     def listing(self, folder: Path) -> Listing:
         """The lists without what `doctor --skip-broken` has found, read once in a process."""
@@ -113,8 +113,17 @@ class PhotoSet:
 
     def read(self, folder: Path) -> Dataset:
         """The set, its images decoded already where that was done, and in memory where it is small."""
+        files = self.files(folder)
+        images = [None if part is None else self._images(part, folder) for part in _parts(files)]
+        train, test, val = images
+        assert train is not None
+        assert test is not None
+        return replace(files, train_images=train, test_images=test, val_images=val)
+
+    def files(self, folder: Path) -> Dataset:
+        """The set with its images as files, none of which is looked into."""
         info, listing = self.info(folder), self.listing(folder)
-        images = {name: self._images(folder, listing, name) for name in listing.parts}
+        images = {name: self._files(folder, listing, name) for name in listing.parts}
         val = listing.parts.get("val")
         return Dataset(
             info,
@@ -176,12 +185,19 @@ class PhotoSet:
         for memory in (self.listings, self.measured, self.infos):
             memory.clear()
 
-    def _images(self, folder: Path, listing: Listing, name: str) -> Images:
-        part = self._manifests(folder, listing)[name]
-        key = manifest.digest(self.name, {name: part}, f"{self.geometry} {manifest.names_digest(part.names)}")
-        files = ImageFiles(listing.root, part.names, self.geometry, key)
+    def _images(self, files: Images, folder: Path) -> Images:
+        assert isinstance(files, ImageFiles)
         images = decoded.best(files, folder)
         return np.asarray(images[np.arange(len(images))]) if self.resident else images
+
+    def _files(self, folder: Path, listing: Listing, name: str) -> ImageFiles:
+        part = self._manifests(folder, listing)[name]
+        key = manifest.digest(self.name, {name: part}, f"{self.geometry} {manifest.names_digest(part.names)}")
+        return ImageFiles(listing.root, part.names, self.geometry, key)
+
+
+def _parts(dataset: Dataset) -> tuple[Images, Images, Images | None]:
+    return dataset.train_images, dataset.test_images, dataset.val_images
 
 
 def _overlaps(listing: Listing) -> list[Finding]:

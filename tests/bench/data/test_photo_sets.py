@@ -368,6 +368,20 @@ def test_a_binary_file_of_another_form_is_refused(tmp_path, data, text):
     assert not datasets.examine("animal10n", tmp_path).usable
 
 
+def test_a_broken_image_of_a_set_in_memory_can_be_left_out_too(tmp_path, capsys):
+    from bench import cli
+
+    for place, count in (("training", 12), ("testing", 4)):
+        for number in range(count):
+            picture(tmp_path / place / f"{number % 10}_{number}.jpg", number, size=(64, 64))
+    victim = tmp_path / "training" / "3_3.jpg"
+    victim.write_bytes(victim.read_bytes()[:200])
+    assert cli.main(["doctor", "animal10n", "--data-dir", str(tmp_path)]) == 2
+    assert cli.main(["doctor", "animal10n", "--data-dir", str(tmp_path), "--skip-broken"]) == 0
+    assert "1 unreadable images are left out of animal10n" in capsys.readouterr().err
+    assert len(datasets.load("animal10n", tmp_path).train_labels) == 11
+
+
 def test_animals_without_a_label_in_their_name_are_refused(tmp_path):
     for place in ("training", "testing"):
         picture(tmp_path / place / "x_1.jpg", 0)

@@ -187,7 +187,7 @@ def test_no_way_in_but_the_restricted_one_is_ever_tried(monkeypatch):
 def test_nothing_stays_allowed_after_a_file_was_read():
     before = torch.serialization.get_safe_globals()
     torch_files.read_labels(saved(ARRAYS["cal"], zipped=False), "x.pt")
-    assert torch.serialization.get_safe_globals() == before
+    assert set(torch.serialization.get_safe_globals()) == set(before)  # in whatever order torch keeps them
 
 
 def test_files_without_tensors_are_read_without_torch():
