@@ -102,7 +102,7 @@ def _noise(verb: argparse.ArgumentParser) -> None:
     compare = actions.add_parser("compare", help="hold two label files against each other")
     compare.add_argument("first", type=Path, metavar="A")
     compare.add_argument("second", type=Path, metavar="B")
-    compare.add_argument("--clean", type=Path, metavar="FILE", help="true labels (default: those that A holds)")
+    compare.add_argument("--clean", type=Path, metavar="FILE", help="true labels (default: those that A or B holds)")
     compare.add_argument("--dataset", metavar="D", help="or those of a dataset")
     _data_dir(compare)
 
@@ -240,12 +240,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ValueError as error:
         print(f"run_bench.py {args.verb}: {error}", file=sys.stderr)
         return 2
-    except PermissionError as error:
-        print(f"run_bench.py {args.verb}: {error.filename}: {error.strerror}", file=sys.stderr)
-        return 2
     except BrokenPipeError:  # `... | head`: the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except (PermissionError, FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+        print(f"run_bench.py {args.verb}: {error.filename}: {error.strerror}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:  # before or after the runs: the sweep itself ends them in order
         print("interrupted", file=sys.stderr)
         return 130

@@ -12,6 +12,8 @@ from noise.draws import Floats, Labels
 from noise.families import Injector, family_of
 from noise.spec import NoiseSpec
 
+CLASS_CAP = 10_000  # a transition matrix of more does not fit the memory of most machines
+
 
 @dataclass(frozen=True)
 class Request:
@@ -104,6 +106,8 @@ def corrupt(
     """
     if isinstance(num_classes, bool) or not isinstance(num_classes, int | np.integer) or num_classes < 2:
         raise ValueError(f"noise needs at least 2 classes, got {num_classes!r}")
+    if num_classes > CLASS_CAP:
+        raise ValueError(f"noise is made of at most {CLASS_CAP:,} classes, got {num_classes:,}")
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
         raise ValueError(f"noise seed must be an integer in [0, 2**32), got {seed!r}")
     clean = checked_labels("labels", labels, int(num_classes))

@@ -21,19 +21,30 @@ class Comparison:
     wrong_both: int | None = None
     same_wrong: int | None = None  # wrong in both, and with the same label
     chance: float | None = None
+    foreign: tuple[int, int, int] = (0, 0, 0)  # images in A, in B, and the same ones in both
 
 
-def compare(a: Labels, b: Labels, clean: Labels | None = None) -> Comparison:
-    """Return how labels (N,) `a` and `b` agree, with one another and with the true ones."""
+def compare(
+    a: Labels, b: Labels, clean: Labels | None = None, foreign_a: Labels | None = None, foreign_b: Labels | None = None
+) -> Comparison:
+    """Return how labels (N,) `a` and `b` agree, with one another and with the true ones.
+
+    `foreign_a` and `foreign_b` (N,) tell which image of another data set a sample is, -1 for none: such a sample is
+    equal to none but the same one, and its label counts as no wrong one.
+    """
     for name, labels in (("second label set", b), *([("true labels", clean)] if clean is not None else [])):
         if len(labels) != len(a):
             raise ValueError(
                 f"label sets to compare must be equally long: the first has {len(a)}, {name} {len(labels)}"
             )
-    equal = a == b
+    none = np.full(len(a), -1)
+    source_a, source_b = none if foreign_a is None else foreign_a, none if foreign_b is None else foreign_b
+    equal = (a == b) & (source_a == source_b)
+    own_a, own_b = source_a < 0, source_b < 0
+    foreign = (int((~own_a).sum()), int((~own_b).sum()), int((~own_a & (source_a == source_b)).sum()))
     if clean is None:
-        return Comparison(len(a), int(equal.sum()))
-    wrong_a, wrong_b = a != clean, b != clean
+        return Comparison(len(a), int(equal.sum()), foreign=foreign)
+    wrong_a, wrong_b = (a != clean) & own_a, (b != clean) & own_b
     both = wrong_a & wrong_b
     chance = 0.0
     for label in np.unique(clean):
@@ -47,6 +58,7 @@ def compare(a: Labels, b: Labels, clean: Labels | None = None) -> Comparison:
         int(both.sum()),
         int((both & equal).sum()),
         chance,
+        foreign,
     )
 
 
@@ -58,6 +70,11 @@ def comparison_text(found: Comparison, a: str = "A", b: str = "B") -> str:
 
     same = "the same labels" if found.equal == found.total else "different labels"
     lines = [f"{same}: {share(found.equal)} are equal"]
+    if any(found.foreign):
+        of_a, of_b, both = found.foreign
+        lines.append(
+            f"foreign images: {of_a:,} in {a}, {of_b:,} in {b}, {both:,} the same in both; none counts as wrong"
+        )
     if found.wrong_a is None or found.wrong_b is None or found.wrong_both is None or found.same_wrong is None:
         return "\n".join([*lines, "true labels unknown: wrong ones cannot be counted (give --clean or --dataset)"])
     either = found.wrong_a + found.wrong_b - found.wrong_both

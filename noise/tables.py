@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import lzma
 import struct
 import zipfile
 import zlib
@@ -18,6 +19,9 @@ SUFFIXES = (".npy", ".npz", ".csv", ".txt", ".json")
 SIZE_CAP = 2**31  # bytes of one array; the scores of a million samples for 100 classes have 800 MB
 _UNREADABLE = (
     TokenError,
+    MemoryError,
+    ArithmeticError,
+    lzma.LZMAError,
     csv.Error,
     ValueError,
     OSError,

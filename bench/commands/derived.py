@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import noise
-from bench.data.split import split
+from bench.data.noisy import split_of
 from bench.files import canonical, parse, publish, read_regular
 from bench.fingerprint import harness_code, method_code
 from bench.sweep.grid import Planned, Suite
@@ -190,14 +190,5 @@ def card_of(store: Store, payload: dict[str, Any]) -> dict[str, Any]:
     labels = replace(labels, spec=noise_spec(payload), seed=seed)
     if payload["totals"]["train_wrong"] is None:  # what another recipe knows of equal labels is no truth here
         labels = replace(labels, clean=None, transition=None, flip_rate=None, expected=None)
-    parts = split(
-        labels.given,
-        labels.num_classes,
-        val=data["val"],
-        limit=data["train_limit"],
-        digest=data["digest"],
-        noise_seed=seed,
-        trusted=data.get("trusted", 0),
-        clean=labels.clean,
-    )
+    parts = split_of(labels, data, seed)
     return noise.card(labels, dataset=data["name"], digest=data["digest"], train_index=parts.train_index)

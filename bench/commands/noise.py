@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 import noise
 from bench.data import datasets, noisy
@@ -18,6 +19,8 @@ from bench.data.datasets import DatasetInfo
 from bench.files import parse, publish, read_regular
 from bench.sweep import grid
 from noise.compare import compare, comparison_text
+from noise.draws import Labels
+from noise.formats import LabelFile
 
 EXPORTS = ("npz", "json", "npy", "csv")
 
@@ -39,10 +42,11 @@ def show(args: argparse.Namespace) -> int:
         if args.matrix:
             print(noise.matrix_text(card))
     for path in args.against or []:
-        other = labels_of(path)
-        print(
-            f"\nagainst {path}:\n{comparison_text(compare(corruption.given, other, corruption.clean), 'this', 'that')}"
+        other = file_of(path)
+        found = compare(
+            corruption.given, labels_in(other, path), corruption.clean, _foreign_of(corruption), _foreign_of(other)
         )
+        print(f"\nagainst {path}:\n{comparison_text(found, 'this', 'that')}")
     if args.heatmap:
         from bench.evidence import heatmap
 
@@ -69,17 +73,16 @@ def export(args: argparse.Namespace) -> int:
 
 def compared(args: argparse.Namespace) -> int:
     """Compare two label files."""
-    first, second = labels_of(args.first), labels_of(args.second)
-    clean = None
+    files = [file_of(path) for path in (args.first, args.second)]
+    first, second = (labels_in(file, path) for file, path in zip(files, (args.first, args.second), strict=True))
+    clean = next((file.clean for file in files if file.clean is not None), None)
     if args.clean:
         clean = labels_of(args.clean)
     elif args.dataset:
         clean = datasets.load(args.dataset, args.data_dir).train_labels
-    else:
-        clean = _clean_inside(args.first)
-    found = compare(first, second, clean)
-    print(f"A  {args.first}  {noise.noise_id(first)}\nB  {args.second}  {noise.noise_id(second)}")
-    print(comparison_text(found))
+    for letter, path, file, labels in zip("AB", (args.first, args.second), files, (first, second), strict=True):
+        print(f"{letter}  {path}  {noise.noise_id(labels, file.is_ood, file.source_index)}")
+    print(comparison_text(compare(first, second, clean, _foreign_of(files[0]), _foreign_of(files[1]))))
     return 0
 
 
@@ -101,10 +104,8 @@ def made(args: argparse.Namespace) -> tuple[noise.Corruption, dict[str, Any]]:
 
 def _of_file(spec: noise.NoiseSpec, args: argparse.Namespace) -> tuple[noise.Corruption, dict[str, Any]]:
     labels = labels_of(args.labels)
-    classes = args.num_classes or int(labels.max()) + 1
-    images = None
-    if args.images:
-        images = np.load(args.images, mmap_mode="r", allow_pickle=False)
+    classes = int(labels.max()) + 1 if args.num_classes is None else args.num_classes
+    images = _images(args.images) if args.images else None
     info = DatasetInfo(
         *(args.labels.stem, classes, len(labels), 0, (1, 1, 1), 255, (0.0,), (1.0,), (), "", "none", ""),
     )
@@ -115,23 +116,44 @@ def _of_file(spec: noise.NoiseSpec, args: argparse.Namespace) -> tuple[noise.Cor
     return corruption, noise.card(corruption, dataset=args.labels.name)
 
 
-def labels_of(path: Path) -> np.ndarray:
-    """The labels in a file of any form that is known."""
+def file_of(path: Path) -> LabelFile:
+    """What a label file of any form that is known says."""
     from bench.data import label_files
 
     try:
-        found = label_files.load(read_regular(path), path.name)
+        return label_files.load(read_regular(path), path.name)
     except FileNotFoundError:
         raise ValueError(f"there is no file {path}") from None
+
+
+def labels_in(found: LabelFile, path: Path) -> Labels:
+    """The labels of a file; ValueError if it has none."""
     if found.given is None:
         raise ValueError(f"{path} tells which images are foreign, and no labels")
     return found.given
 
 
-def _clean_inside(path: Path) -> np.ndarray | None:
-    from bench.data import label_files
+def labels_of(path: Path) -> Labels:
+    """The labels in a file of any form that is known."""
+    return labels_in(file_of(path), path)
 
-    return label_files.load(read_regular(path), path.name).clean
+
+def _foreign_of(labels: LabelFile | noise.Corruption) -> Labels | None:
+    """Which foreign image each sample is, -1 for none; a foreign image that is its own is one, too."""
+    if labels.is_ood is None or labels.source_index is None:
+        return None
+    return np.where(labels.is_ood, np.maximum(labels.source_index, 0), -1)
+
+
+def _images(path: Path) -> NDArray[Any]:
+    try:
+        images = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError, MemoryError, ArithmeticError) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else "no array of numbers"
+        raise ValueError(f"--images {path}: {why}") from None
+    if not isinstance(images, np.ndarray):
+        raise ValueError(f"--images {path}: an .npy file with one row an image is wanted")
+    return images
 
 
 def _stored(args: argparse.Namespace) -> tuple[noise.Corruption, dict[str, Any]]:

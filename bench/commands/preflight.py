@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from bench.data import datasets
@@ -64,7 +65,7 @@ def _check_methods(todo: Sequence[Planned]) -> None:
 
 def _freeze(store: Store, dataset: datasets.Dataset, todo: Sequence[Planned], data_dir: Path | None) -> None:
     """Draw the wrong labels once, before the runs that share them, and keep the files that they come from."""
-    from bench.data.noisy import frozen, with_foreign
+    from bench.data.noisy import frozen, split_of, with_foreign
 
     seen = set()
     for run in todo:
@@ -74,3 +75,4 @@ def _freeze(store: Store, dataset: datasets.Dataset, todo: Sequence[Planned], da
             keep(NoiseSpec.parse(run.noise), store.noise / "files")
             corruption = frozen(dataset, run.config.noise, store.noise, data_dir)
             with_foreign(dataset, corruption, data_dir)
+            split_of(corruption, asdict(run.config.dataset), run.config.noise.seed)

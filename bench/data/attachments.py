@@ -20,6 +20,8 @@ from noise import NoiseSpec, formats, human
 from noise.tables import read_table
 
 Array = NDArray[Any]
+# sets whose images are not read here, but whose size decides which labels released code draws
+LABELS_ONLY = {"imagenet32": 1_281_149}
 
 
 def pinned(spec: NoiseSpec) -> NoiseSpec:
@@ -103,7 +105,8 @@ def _human(spec: NoiseSpec, dataset: DatasetInfo, data_dir: Path | None, folder:
 
 
 def _source_size(spec: NoiseSpec, dataset: DatasetInfo, data_dir: Path | None, folder: Path | None) -> dict[str, Array]:
-    return {"source_size": np.array(info(spec.options["source"], data_dir).train_size)}
+    source = spec.options["source"]
+    return {"source_size": np.array(LABELS_ONLY.get(source) or info(source, data_dir).train_size)}
 
 
 def _pixel_scale(spec: NoiseSpec, dataset: DatasetInfo, data_dir: Path | None, folder: Path | None) -> dict[str, Array]:

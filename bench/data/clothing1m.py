@@ -64,11 +64,11 @@ def _from_keys(root: Path, place: Path) -> Listing:
             if not path.is_file():
                 raise MissingDataError(f"clothing1m: no {path}")
         found = lists.labelled(pairs, NUM_CLASSES, change)
-        findings += _unlabelled(pairs, found)
+        findings += lists.findings_of(pairs, found)
         names = lists.keys(place / f"{stem}_key_list.txt", change)
-        labels = lists.looked_up(pairs, names, dict(zip(found.names, found.labels, strict=True)))
+        labels = lists.looked_up(pairs, names, lists.unambiguous(pairs, found))
         parts[part] = Part(names, labels)
-    return _listing(root, place, parts, findings)
+    return _listing(root, place, parts, [*findings, *_unused(place / "clean_train_key_list.txt", change, parts)])
 
 
 def _from_merged(root: Path) -> Listing:
@@ -80,12 +80,24 @@ def _from_merged(root: Path) -> Listing:
         if not path.is_file():
             raise MissingDataError(f"clothing1m: no {path}")
         found = lists.labelled(path, NUM_CLASSES, change)
-        findings += _unlabelled(path, found)
+        findings += lists.findings_of(path, found)
         parts[part] = Part(found.names, found.array())
     unused = root / "clean_train.txt"
     if unused.is_file():
-        findings += _unlabelled(unused, lists.labelled(unused, NUM_CLASSES, change))
+        found = lists.labelled(unused, NUM_CLASSES, change)
+        findings += [*lists.findings_of(unused, found), *_overlap(unused, found.names, parts)]
     return _listing(root, root, parts, findings)
+
+
+def _unused(path: Path, change: Callable[[str], str], parts: dict[str, Part]) -> list[Finding]:
+    return _overlap(path, lists.keys(path, change), parts) if path.is_file() else []
+
+
+def _overlap(path: Path, names: list[str], parts: dict[str, Part]) -> list[Finding]:
+    """Tell which parts hold images of the clean training list, which no run uses."""
+    own = set(names)
+    counts = {name: len(own & set(part.names)) for name, part in parts.items()}
+    return [Finding("note", f"{n:,} images of {path.name} are in {name} too") for name, n in counts.items() if n]
 
 
 def _renaming(root: Path) -> tuple[Callable[[str], str], str]:
@@ -93,12 +105,6 @@ def _renaming(root: Path) -> tuple[Callable[[str], str], str]:
     if (root / "images").is_dir() or not (root / "0").is_dir():
         return str, "images under images/"
     return lambda name: name.removeprefix("images/"), "images beside the lists: the leading images/ is dropped"
-
-
-def _unlabelled(path: Path, found: lists.Labelled) -> list[Finding]:
-    if not found.unlabelled:
-        return []
-    return [Finding("note", f"{path}: no label in line {lists.some(found.unlabelled)}; left out")]
 
 
 def _listing(root: Path, place: Path, parts: dict[str, Part], findings: list[Finding]) -> Listing:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.data.images import check_inside
+from bench.data.report import Finding
 
 
 @dataclass
@@ -24,6 +25,13 @@ class Labelled:
     def array(self) -> NDArray[np.int64]:
         """The labels as (n,) int64."""
         return np.array(self.labels, dtype=np.int64)
+
+
+def findings_of(path: Path, found: Labelled) -> list[Finding]:
+    """Return what a person should know of a list: the lines that have no label."""
+    if not found.unlabelled:
+        return []
+    return [Finding("note", f"{path}: no label in line {some(found.unlabelled)}; left out")]
 
 
 def lines_of(path: Path) -> list[str]:
@@ -68,6 +76,15 @@ def labelled(path: Path, num_classes: int, change: Callable[[str], str] = str) -
     if not found.names:
         raise ValueError(f"{path}: no line is a name and a label")
     return found
+
+
+def unambiguous(path: Path, found: Labelled) -> dict[str, int]:
+    """Return the label of each name, or raise ValueError naming the first that a list gives two."""
+    labels: dict[str, int] = {}
+    for name, label in zip(found.names, found.labels, strict=True):
+        if labels.setdefault(name, label) != label:
+            raise ValueError(f"{path}: {name} has two labels, {labels[name]} and {label}")
+    return labels
 
 
 def looked_up(path: Path, names: Sequence[str], labels: dict[str, int]) -> NDArray[np.int64]:

@@ -4,6 +4,7 @@ What was measured is remembered in `.lnbench/` in the data folder, so that a mil
 looks again.
 """
 
+import contextlib
 import hashlib
 import io
 import os
@@ -60,6 +61,8 @@ def sizes_of(folder: Path, title: str, root: Path, names: Sequence[str], again: 
     sizes = measure(root, names)
     if (sizes != MISSING).all():
         _remember(store, sizes)
+    else:
+        _forget(store)
     return sizes
 
 
@@ -131,6 +134,11 @@ def _remembered(path: Path, count: int) -> NDArray[np.int64] | None:
     except (OSError, ValueError, EOFError):  # never measured, or damaged: measure
         return None
     return found if found.dtype == np.int64 and found.shape == (count,) else None
+
+
+def _forget(path: Path) -> None:
+    with contextlib.suppress(OSError):  # a folder that cannot be written has remembered nothing of ours
+        path.unlink(missing_ok=True)
 
 
 def _remember(path: Path, sizes: NDArray[np.int64]) -> None:

@@ -3,16 +3,22 @@
 import hashlib
 import inspect
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 import noise
 from bench.config import NoiseConfig
 from bench.data.attachments import attached
 from bench.data.datasets import Dataset, load
+from bench.data.split import Split, split
 from bench.files import canonical, parse, publish, read_regular, sha256
+
+FOREIGN = -1  # the true class of an image that belongs to none
 
 
 def spec_of(config: NoiseConfig) -> noise.NoiseSpec:
@@ -51,6 +57,30 @@ def frozen(
     publish(folder / f"{name}.json", canonical(card), replace=False)  # of the recipe that made these labels first
     publish(index, canonical({"noise_id": name}), replace=True)
     return corruption
+
+
+def split_of(corruption: noise.Corruption, dataset: Mapping[str, Any], noise_seed: int) -> Split:
+    """What is trained on, held out and trusted of a run's data, given its dataset settings as a table.
+
+    Raises ValueError for samples that cannot be had.
+    """
+    return split(
+        corruption.given,
+        corruption.known_classes or corruption.num_classes,
+        val=dataset["val"],
+        limit=dataset["train_limit"],
+        digest=dataset["digest"],
+        noise_seed=noise_seed,
+        trusted=dataset.get("trusted", 0),
+        clean=truth_of(corruption),
+    )
+
+
+def truth_of(corruption: noise.Corruption) -> NDArray[np.int64] | None:
+    """The true labels, FOREIGN where an image has none, or None where nobody knows them."""
+    if corruption.clean is None or corruption.is_ood is None:
+        return corruption.clean
+    return np.where(corruption.is_ood, FOREIGN, corruption.clean)
 
 
 def with_foreign(dataset: Dataset, corruption: noise.Corruption, data_dir: Path | None) -> Dataset:

@@ -14,6 +14,7 @@ them as they are.
 """
 
 import hashlib
+import lzma
 import math
 import os
 import struct
@@ -38,7 +39,7 @@ WHERE = "save the arrays train_images, train_labels, test_images and test_labels
 AT_ONCE = 2**22  # pixels that are counted at a time, so that little memory is needed
 # What numpy and zipfile raise for bytes that are cut, encrypted, damaged or no archive.
 _UNREADABLE = (
-    *(ValueError, OSError, EOFError, KeyError, TypeError, RuntimeError, MemoryError),
+    *(ValueError, OSError, EOFError, KeyError, TypeError, RuntimeError, MemoryError, ArithmeticError, lzma.LZMAError),
     *(struct.error, zlib.error, zipfile.BadZipFile, TokenError),
 )
 

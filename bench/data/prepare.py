@@ -1,6 +1,6 @@
 """From a run's config to what it trains on: data, frozen wrong labels, split, and the facts a method may ask for."""
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,10 @@ import noise
 from bench.config import RunConfig
 from bench.data.datasets import Dataset, DatasetInfo, Images, load
 from bench.data.loader import Resident, Samples
-from bench.data.noisy import frozen, with_foreign
-from bench.data.split import Split, split
+from bench.data.noisy import FOREIGN, frozen, split_of, truth_of, with_foreign
+from bench.data.split import Split
 from bench.data.streamed import Streamed
 from bench.seeds import derive
-
-FOREIGN = -1  # the true class of an image that belongs to none
 
 
 @dataclass
@@ -72,21 +70,13 @@ def assemble(config: RunConfig, dataset: Dataset, corruption: noise.Corruption, 
     """Split corrupted data and make it ready. Clean labels enter nothing but `clean` and the granted facts."""
     dataset = _known_classes(dataset, corruption.known_classes)
     info, settings = dataset.info, config.dataset
-    parts = split(
-        corruption.given,
-        info.num_classes,
-        val=settings.val,
-        limit=settings.train_limit,
-        digest=settings.digest,
-        noise_seed=config.noise.seed,
-        trusted=settings.trusted,
-        clean=None if corruption.clean is None else _truth(corruption),
-    )
+    parts = split_of(corruption, asdict(settings), config.noise.seed)
     num_test = min(settings.test_limit or len(dataset.test_labels), len(dataset.test_labels))
     test = np.arange(num_test)
     make = partial(_placed, config, info, device)
     trace = _trace_positions(config, len(parts.train_index))
-    truth = corruption.given if corruption.clean is None else _truth(corruption)
+    known = truth_of(corruption)
+    truth = corruption.given if known is None else known
     train = partial(make, dataset.train_images)
     splits: dict[str, Samples] = {
         "train": train(parts.train_index, corruption.given),
@@ -143,12 +133,6 @@ def _known_classes(dataset: Dataset, known: int | None) -> Dataset:
     return replace(
         dataset, info=info, test_images=dataset.test_images[rows], test_labels=dataset.test_labels[rows].copy()
     )
-
-
-def _truth(corruption: noise.Corruption) -> NDArray[np.int64]:
-    assert corruption.clean is not None
-    foreign = np.zeros(len(corruption.given), dtype=bool) if corruption.is_ood is None else corruption.is_ood
-    return np.where(foreign, FOREIGN, corruption.clean)
 
 
 def _trace_positions(config: RunConfig, num_train: int) -> np.ndarray:

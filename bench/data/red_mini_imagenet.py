@@ -38,7 +38,12 @@ def find(colour: str, share: int, folder: Path) -> Listing:
     names = [f"validation/{label}/{name}" for name, label in zip(test.names, test.labels, strict=True)]
     parts = {"train": Part(train.names, train.array()), "test": Part(names, test.array())}
     note = Finding("ok", f"split {path.name} in {root / 'split'}")
-    return Listing(root, parts, tuple(f"class {label}" for label in np.arange(NUM_CLASSES)), (note,))
+    return Listing(
+        root,
+        parts,
+        tuple(f"class {label}" for label in np.arange(NUM_CLASSES)),
+        (note, *lists.findings_of(path, train), *lists.findings_of(clean, test)),
+    )
 
 
 SOURCES = {

@@ -27,13 +27,15 @@ def find(imagenet: bool, folder: Path) -> Listing:
         raise MissingDataError(
             f"webvision_mini: no info/train_filelist_google.txt in {folder} or its folder webvision/"
         )
-    train = _mini(root / "info" / "train_filelist_google.txt", "")
-    test = _of_imagenet(root) if imagenet else _mini(root / "info" / "val_filelist.txt", "val_images_256/")
+    train, findings = _mini(root / "info" / "train_filelist_google.txt", "")
+    test, more = (_of_imagenet(root), []) if imagenet else _mini(root / "info" / "val_filelist.txt", "val_images_256/")
     note = Finding("ok", f"lists in {root / 'info'}; labels below {NUM_CLASSES} are used")
-    return Listing(root, {"train": train, "test": test}, tuple(f"class {c}" for c in range(NUM_CLASSES)), (note,))
+    return Listing(
+        root, {"train": train, "test": test}, tuple(f"class {c}" for c in range(NUM_CLASSES)), (note, *findings, *more)
+    )
 
 
-def _mini(path: Path, before: str) -> Part:
+def _mini(path: Path, before: str) -> tuple[Part, list[Finding]]:
     if not path.is_file():
         raise MissingDataError(f"webvision_mini: no {path}")
     found = lists.labelled(path, 1000, lambda name: name if name.startswith(before) else before + name)
@@ -41,7 +43,7 @@ def _mini(path: Path, before: str) -> Part:
     rows = np.flatnonzero(labels < NUM_CLASSES)
     if not len(rows):
         raise ValueError(f"{path}: no label lies below {NUM_CLASSES}")
-    return Part([found.names[row] for row in rows], labels[rows])
+    return Part([found.names[row] for row in rows], labels[rows]), lists.findings_of(path, found)
 
 
 def _of_imagenet(root: Path) -> Part:

@@ -111,7 +111,7 @@ def test_the_overlap_with_other_files_is_told(toy, capsys):
     assert "nested: what is wrong in that is wrong in this too" in capsys.readouterr().out
 
 
-def test_two_files_are_compared_with_the_true_labels_of_the_first(toy, capsys):
+def test_two_files_are_compared_with_the_true_labels_that_one_of_them_holds(toy, capsys):
     low, high = exported(toy, "symmetric:0.2", name="a.npz"), exported(toy, "symmetric:0.5", name="b.json")
     capsys.readouterr()
     assert typed("compare", low, high) == 0
@@ -119,6 +119,8 @@ def test_two_files_are_compared_with_the_true_labels_of_the_first(toy, capsys):
     assert "wrong in A: 400 of 2,000 (20.00 %)" in out
     assert "wrong in B: 1,000 of 2,000 (50.00 %)" in out
     assert typed("compare", high, low) == 0
+    assert "wrong in B: 400 of 2,000 (20.00 %)" in capsys.readouterr().out  # the truth of the second is used, too
+    assert typed("compare", high, toy / "toy.npy") == 0
     assert "true labels unknown" in capsys.readouterr().out
     assert typed("compare", high, low, "--clean", toy / "toy.npy") == 0
     assert "wrong in A: 1,000 of 2,000" in capsys.readouterr().out
@@ -178,6 +180,69 @@ def test_unfit_labels_are_one_line_and_2(tmp_path, capsys, classes, labels, text
     np.save(tmp_path / "y.npy", labels)
     words = ["show", "symmetric:0.5", "--labels", tmp_path / "y.npy", "--num-classes", classes]
     assert typed(*words) == 2
+    err = capsys.readouterr().err
+    assert text in err
+    assert err.count("\n") == 1
+
+
+def test_foreign_images_are_compared_too(toy, capsys, monkeypatch):
+    spec = ["openset:0.4:open=0.5:source=imagenet32", "--dialect", "dsos", "--noise-seed", 2718]
+    path = exported(toy, *spec, name="foreign.npz")
+    capsys.readouterr()
+    assert typed("compare", toy / "toy.npy", path) == 0
+    out = capsys.readouterr().out
+    corruption, _ = noise.from_bytes(path.read_bytes())
+    foreign = int(corruption.is_ood.sum())
+    assert f"B  {path}  {corruption.noise_id}" in out
+    assert f"foreign images: 0 in A, {foreign} in B, 0 the same in both; none counts as wrong" in out
+    assert f"wrong in B: {int(corruption.wrong.sum())} of 2,000" in out  # the truth is taken from the second file
+    assert out.count("different labels") == 1
+    assert typed("compare", path, path) == 0
+    assert "the same labels: 2,000 of 2,000" in capsys.readouterr().out
+    assert typed("show", *spec, "--labels", toy / "toy.npy", "--against", path) == 0
+    assert f"foreign images: {foreign} in this, {foreign} in that, {foreign} the same" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "text"),
+    [
+        ("nope.npy", None, "nope.npy: No such file or directory"),
+        ("junk.npy", b"junk", "junk.npy: no array of numbers"),
+        ("x.npz", "npz", "x.npz: an .npy file with one row an image is wanted"),
+        ("folder", "folder", "folder: Is a directory"),
+    ],
+)
+def test_images_that_are_none_are_named_in_one_line(toy, capsys, name, content, text):
+    if content == "folder":
+        (toy / name).mkdir()
+    elif content == "npz":
+        np.savez(toy / name, a=np.zeros(3))
+    elif content is not None:
+        (toy / name).write_bytes(content)
+    words = ["--labels", toy / "toy.npy", "--num-classes", 10, "--images", toy / name]
+    assert typed("show", "instance:0.2", *words) == 2
+    err = capsys.readouterr().err
+    assert text in err
+    assert err.count("\n") == 1
+    assert "allow_pickle" not in err
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["show", "symmetric:0.2", "--heatmap", "no/x.png"], "No such file or directory"),
+        (["export", "symmetric:0.2", "--out", "d.npz", "--force"], "Is a directory"),
+        (["show", "symmetric:0.2", "--num-classes", "0"], "noise needs at least 2 classes, got 0"),
+        (
+            ["show", "symmetric:0.2", "--num-classes", "2000000"],
+            "noise is made of at most 10,000 classes, got 2,000,000",
+        ),
+    ],
+)
+def test_places_and_numbers_that_cannot_be_are_one_line(toy, monkeypatch, capsys, words, text):
+    monkeypatch.chdir(toy)
+    (toy / "d.npz").mkdir()
+    assert typed(*words, "--labels", "toy.npy") == 2
     err = capsys.readouterr().err
     assert text in err
     assert err.count("\n") == 1

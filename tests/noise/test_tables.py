@@ -94,3 +94,24 @@ def test_a_bomb_is_refused_before_it_unpacks(monkeypatch):
     monkeypatch.setattr("noise.tables.SIZE_CAP", 1_000_000)
     with pytest.raises(ValueError, match=r"t\.npz: .*t\.npy unpacks to 8000128 bytes, allowed are 1000000"):
         read_table(out.getvalue(), "t.npz")
+
+
+def claimed(shape: str) -> bytes:
+    """An .npy whose header claims a shape that its few bytes cannot fill."""
+    header = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}}}".ljust(117) + "\n"
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode() + bytes(80)
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("t.npy", claimed("(10000000, 10000000)")),
+        ("t.npy", claimed("(" + "1" + "0" * 30 + ", 2)")),
+        ("t.json", b"[[1" + b"0" * 400 + b", 0], [0, 1]]"),
+        ("t.csv", b"1," + b"2" * 200_000 + b"\n"),
+    ],
+)
+def test_claims_that_no_memory_holds_are_refused_in_one_line(name, data):
+    with pytest.raises(ValueError, match=f"{re.escape(name)}: ") as error:
+        read_table(data, name)
+    assert "\n" not in str(error.value)

@@ -225,6 +225,31 @@ def test_broken_images_are_found_and_can_be_left_out(clothing):
     assert "1 unreadable images are left out (doctor --skip-broken)" in findings(report, "note")
 
 
+def test_an_image_that_is_gone_since_the_last_look_is_missed(clothing):
+    assert datasets.info("clothing1m_all", clothing).train_size == sum(NOISY.values())
+    listing = clothing1m.find(clothing)
+    (listing.root / listing.parts["train"].names[5]).unlink()
+    assert findings(datasets.examine("clothing1m_all", clothing), "missing")
+    clothing1m._ALL._forget()
+    with pytest.raises(MissingDataError, match=r"1 of .* images of train are not there"):
+        datasets.info("clothing1m_all", clothing)
+
+
+def test_two_labels_for_one_image_are_refused_and_clean_training_images_elsewhere_told(clothing):
+    root = clothing / "clothing1m"
+    unused = (root / "clean_train_key_list.txt").read_text().splitlines()[0]
+    with (root / "clean_test_key_list.txt").open("a") as file:
+        file.write(f"{unused}\n")
+    notes = findings(datasets.examine("clothing1m_all", clothing), "note")
+    assert "1 images of clean_train_key_list.txt are in test too" in notes
+    first = (root / "noisy_train_key_list.txt").read_text().splitlines()[0]
+    with (root / "noisy_label_kv.txt").open("a") as file:
+        file.write(f"{first} 5\n")
+    clothing1m._ALL._forget()
+    with pytest.raises(ValueError, match=r"noisy_label_kv\.txt: .* has two labels, 0 and 5"):
+        datasets.info("clothing1m_all", clothing)
+
+
 def test_images_in_two_splits_are_reported(clothing):
     root = clothing / "clothing1m"
     twice = (root / "clean_test_key_list.txt").read_text().splitlines()[0]
@@ -267,6 +292,13 @@ def test_webvision_mini_is_the_first_fifty_classes(web):
     assert len(other.test_labels) == 60
     assert np.bincount(other.test_labels)[:10].tolist() == [2] * 10
     assert other.info.digest != found.info.digest
+
+
+def test_lines_without_a_label_are_told(web):
+    path = web / "webvision" / "info" / "train_filelist_google.txt"
+    path.write_text(path.read_text().replace("/3.jpg 3\n", "/3.jpg\n"))
+    notes = findings(datasets.examine("webvision_mini", web), "note")
+    assert f"{path}: no label in line 4; left out" in notes
 
 
 def test_webvision_without_a_class_of_imagenet_names_its_folder(web):

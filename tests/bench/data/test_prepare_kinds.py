@@ -149,6 +149,21 @@ def test_trusted_samples_have_true_labels_and_are_not_trained_on(home):
         trainer.task.labels("trusted")
 
 
+def test_the_card_of_a_run_counts_what_the_run_counts(home):
+    from bench.commands.derived import card_of
+    from bench.sweep.store import Store
+
+    for spec, trusted in (
+        ("openset:0.4:open=0.5:source=foreign.npz", 16),
+        ("openset:0.3:dialect=jo_src:unknown=0.5", 10),
+    ):
+        settings = config(home, spec, trusted=trusted)
+        data = prepare.prepare(settings, home, home / "noise", CPU)
+        payload = {"config": settings.to_dict(), "noise_id": data.noise_id, "totals": data.totals}
+        card = card_of(Store(home), payload)
+        assert (card["trained"], card["trained_wrong"]) == (data.totals["train"], data.totals["train_wrong"])
+
+
 def test_classes_beyond_the_known_leave_test_set_and_network(home):
     data = prepared(home, "openset:0.3:dialect=jo_src:unknown=0.5", val=0.0)
     assert data.info.num_classes == 2
