@@ -2,8 +2,8 @@
 
 Patrini et al., CVPR 2017, arXiv:1609.03683, Sec. 5. The rate is that inside the classes that are mistaken: the map
 `cifar10` at r makes r / 2 of all labels wrong. `map` says who is mistaken for whom; "asymmetric CIFAR-100" alone has
-four meanings in print. The dialects `elr` and `cdr` keep a bug of their code: when class 5 comes, labels that were
-changed before are read, so that cats that became dogs can return: cat -> dog r (1 - r) instead of r.
+four meanings in print. The dialects `elr` and `cdr` keep a bug of their code for CIFAR-10: when class 5 comes, labels
+that were changed before are read, so that cats that became dogs can return: cat -> dog r (1 - r) instead of r.
 """
 
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ from noise import maps
 from noise.base import Drawn, Request
 from noise.draws import Floats, flip_by_class, native_generator
 from noise.families import Dialect, Injector, register
+from noise.meta import N_META, MetaFamily
 
 PAIRS = tuple(maps.PAIRS)
 
@@ -52,7 +53,7 @@ def _matrix(rng: np.random.Generator, name: str, rate: float, num_classes: int) 
 
 @register("asymmetric")
 @dataclass(frozen=True)
-class Asymmetric(Injector):
+class Asymmetric(MetaFamily):
     """Some classes are mistaken for one that looks alike, the others keep their labels."""
 
     maps: ClassVar = maps.MAPS
@@ -144,15 +145,15 @@ class Asymmetric(Injector):
         ),
         "cdr": Dialect(
             draw=draws.cdr,
-            definition="pair by pair on labels already changed: flipped cats can return",
+            definition="cifar10: pair by pair on labels already changed, flipped cats can return; elsewhere as patrini",
             used_by="CDR, CoDis, APL",
             convention="exclusive",
-            flips="exact per class, chained",
+            flips="cifar10: exact per class, chained (elsewhere per sample)",
             generator="RandomState",
-            formula="for each pair s -> t int(r n) of the n samples now labelled s go to t",
-            effective="cifar10: (4 r + r (1 - r)) / 10",
+            formula="cifar10: for each pair s -> t int(r n) of the n samples now labelled s go to t; else as patrini",
+            effective="cifar10: (4 r + r (1 - r)) / 10; else r times the share of the classes in the map",
             source="github.com/xiaoboxia/CDR",
-            maps=PAIRS,
+            maps=(*PAIRS, "block5_next"),
         ),
         "gjs": Dialect(
             draw=draws.gjs,
@@ -168,14 +169,15 @@ class Asymmetric(Injector):
         ),
         "mwnet": Dialect(
             draw=draws.mwnet,
-            definition="drawn per sample, class by class; 1,000 samples stay clean; flip and flip2 always use seed 1",
+            definition="drawn per sample, class by class; n_meta samples stay clean; flip and flip2 always use seed 1",
             used_by='Meta-Weight-Net "flip", "flip2", "hierarchical"',
             convention="exclusive",
             flips="per sample, but for the clean ones",
             generator="RandomState",
             formula="per class one other gets r (flip), two get r / 2 (flip2), or four siblings r / 4",
-            effective="r of the others",
+            effective="r of all but n_meta = 1,000 samples",
             source="github.com/xjtushujun/meta-weight-net",
             maps=("flip", "flip2", "superclass_uniform"),
+            defaults={"n_meta": N_META},
         ),
     }

@@ -6,15 +6,28 @@ import numpy as np
 
 from noise import maps
 from noise.base import Drawn, Request
-from noise.draws import Floats, Labels, by_class, cells_in_order, choice_loop, expected_share, multinomial_loop
-from noise.symmetric_draws import shuffled_first, without_meta
+from noise.draws import (
+    Floats,
+    Labels,
+    by_class,
+    cells_in_order,
+    choice_by_class,
+    expected_share,
+    multinomial_loop,
+    released,
+)
+from noise.meta import without_meta
+from noise.symmetric_draws import shuffled_first
 
 
 def patrini(_: object, request: Request) -> Drawn:
     """giorgiop/loss-correction, `noisify_*_asymmetric`."""
-    matrix = _of_pairs(request)
-    given = multinomial_loop(np.random.RandomState(request.seed), request.clean, matrix)
-    return Drawn(given, expected_share(request.clean, matrix), matrix)
+    return _sample_by_sample(request, _of_pairs(request), request.seed)
+
+
+def _sample_by_sample(request: Request, matrix: Floats, seed: int, *notes: str) -> Drawn:
+    given = multinomial_loop(np.random.RandomState(seed), request.clean, matrix)
+    return Drawn(given, expected_share(request.clean, matrix), matrix, notes=notes)
 
 
 def moit(_: object, request: Request) -> Drawn:
@@ -23,8 +36,8 @@ def moit(_: object, request: Request) -> Drawn:
     state = np.random.RandomState(request.seed)
     order = state.permutation(len(request.clean))
     given = request.clean.copy()
-    given[order] = choice_loop(state, matrix[request.clean[order]])
-    return Drawn(given, expected_share(request.clean, matrix), matrix)
+    given[order] = choice_by_class(state, request.clean[order], matrix)
+    return Drawn(given, expected_share(request.clean, matrix), matrix, notes=(released(42),))
 
 
 def dividemix(_: object, request: Request) -> Drawn:
@@ -35,7 +48,7 @@ def dividemix(_: object, request: Request) -> Drawn:
     _, chosen = shuffled_first(request)
     given = np.where(chosen, target[request.clean], request.clean)
     mistaken = float((target != np.arange(request.num_classes))[request.clean].mean())
-    return Drawn(given, float(chosen.mean()) * mistaken)
+    return Drawn(given, float(chosen.mean()) * mistaken, notes=(released(123),))
 
 
 def sce(_: object, request: Request) -> Drawn:
@@ -48,7 +61,7 @@ def sce(_: object, request: Request) -> Drawn:
     for source, target in _pairs(request).items():
         count = int(percent * len(members[source]) / 100)
         given[state.choice(members[source], count, replace=False)] = target
-    return Drawn(given, float((given != request.clean).mean()))
+    return Drawn(given, float((given != request.clean).mean()), notes=(released(123),))
 
 
 def _sce_swaps(request: Request) -> Drawn:
@@ -57,10 +70,8 @@ def _sce_swaps(request: Request) -> Drawn:
     for block in maps.BLOCKS:
         a, b = classes.choice(5, 2, replace=False)
         swaps[block[a]], swaps[block[b]] = block[b], block[a]
-    matrix = maps.of_pairs(swaps, request.rate, request.num_classes)
-    given = multinomial_loop(np.random.RandomState(0), request.clean, matrix)
     note = "the released code draws the classes with seed 123 and the labels with seed 0, whatever seed is asked for"
-    return Drawn(given, expected_share(request.clean, matrix), matrix, notes=(note,))
+    return _sample_by_sample(request, maps.of_pairs(swaps, request.rate, request.num_classes), 0, note)
 
 
 def anl(_: object, request: Request) -> Drawn:
@@ -74,10 +85,8 @@ def elr(_: object, request: Request) -> Drawn:
     """shengliu66/ELR, `asymmetric_noise`: every class is shuffled, those without a target too."""
     pairs = _pairs(request)
     if request.spec.map == "block5_next":
-        matrix = _of_pairs(request)
-        given = multinomial_loop(np.random.RandomState(0), request.clean, matrix)
         note = "the released code draws CIFAR-100's labels with seed 0, whatever seed is asked for"
-        return Drawn(given, expected_share(request.clean, matrix), matrix, notes=(note,))
+        return _sample_by_sample(request, _of_pairs(request), 0, note)
     state, given = np.random.RandomState(request.seed), request.clean.copy()
     for label in range(request.num_classes):
         now = np.flatnonzero(given == label)
@@ -88,8 +97,10 @@ def elr(_: object, request: Request) -> Drawn:
 
 
 def cdr(_: object, request: Request) -> Drawn:
-    """xiaoboxia/CDR: pair by pair, from the labels as they are by then."""
+    """xiaoboxia/CDR: on CIFAR-10 pair by pair, from the labels as they are by then; elsewhere sample by sample."""
     pairs = _pairs(request)
+    if request.spec.map != "cifar10":
+        return _sample_by_sample(request, _of_pairs(request), request.seed)
     state, given = np.random.RandomState(request.seed), request.clean.copy()
     for source, target in pairs.items():
         now = np.flatnonzero(given == source)
@@ -127,12 +138,13 @@ def mwnet(_: object, request: Request) -> Drawn:
     notes = [note]
     if name == "superclass_uniform":
         matrix = maps.of_siblings(request.rate, num_classes)
+        notes.append(released(1))
     else:
         state = np.random.RandomState(1)
         matrix = maps.of_targets([_targets(state, name, row, num_classes) for row in range(num_classes)], request.rate)
         notes.append("the released code draws classes and labels with seed 1, whatever seed is asked for")
     given = request.clean.copy()
-    given[rest] = choice_loop(state, matrix[request.clean[rest]])
+    given[rest] = choice_by_class(state, request.clean[rest], matrix)
     return Drawn(given, request.rate * len(rest) / len(given), notes=tuple(notes))
 
 

@@ -106,7 +106,8 @@ def multinomial_loop(state: np.random.RandomState, clean: Labels, transition: Fl
 
     Each draw takes a varying number of uniforms from the stream, so the loop cannot be vectorised.
     """
-    return np.array([state.multinomial(1, transition[y]).argmax() for y in clean], dtype=np.int64)
+    rows, draw = list(transition), state.multinomial
+    return np.array([draw(1, rows[y]).argmax() for y in clean.tolist()], dtype=np.int64)
 
 
 def choice_loop(state: np.random.RandomState, rows: Floats) -> Labels:
@@ -116,18 +117,37 @@ def choice_loop(state: np.random.RandomState, rows: Floats) -> Labels:
     return (cumulated <= state.random_sample(len(rows))[:, None]).sum(axis=1).astype(np.int64)
 
 
+def choice_by_class(state: np.random.RandomState, labels: Labels, transition: Floats) -> Labels:
+    """Return `choice_loop` of the rows `transition[labels]`, without a copy of a row for every label."""
+    uniform = state.random_sample(len(labels))
+    cumulated = np.cumsum(transition, axis=1)
+    cumulated /= cumulated[:, -1:]
+    given = np.empty_like(labels)
+    for c, members in enumerate(by_class(labels, len(transition))):
+        given[members] = np.searchsorted(cumulated[c], uniform[members], side="right")
+    return given
+
+
 def cells_in_order(state: np.random.RandomState, clean: Labels, transition: Floats) -> Labels:
-    """Return labels of which int(T[c, t] N_c) samples go from c to t, chosen cell by cell from those still left."""
+    """Return labels of which int(T[c, t] N_c) samples go from c to t, chosen cell by cell from those still left.
+
+    A cell that gets none draws nothing, as in the code of ANL; `state.choice` of none would shuffle all the same.
+    """
     given = clean.copy()
     for c, left in enumerate(by_class(clean, len(transition))):
         total = len(left)
         for t in range(len(transition)):
             count = int(transition[c, t] * total)
             if t != c and count:
-                moved = state.choice(left, count, replace=False)
-                given[moved] = t
-                left = left[~np.isin(left, moved)]
+                places = state.choice(len(left), count, replace=False)
+                given[left[places]] = t
+                left = np.delete(left, places)
     return given
+
+
+def released(seed: int) -> str:
+    """Return the note of a dialect that takes the noise seed in place of the one in its authors' code."""
+    return f"the released labels are drawn from seed {seed}"
 
 
 def first_tenths(labels: Labels) -> int:

@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from noise.base import Drawn, Request
-from noise.draws import flip_by_class, multinomial_loop, native_generator
+from noise.draws import flip_by_class, multinomial_loop, native_generator, released
 from noise.families import Dialect, Injector, register
 from noise.matrices import next_class
 
@@ -26,7 +26,7 @@ def _native(_: Injector, request: Request) -> Drawn:
 def _co_teaching(_: Injector, request: Request) -> Drawn:
     matrix = next_class(request.rate, request.num_classes)
     given = multinomial_loop(np.random.RandomState(request.seed), request.clean, matrix)
-    return Drawn(given, request.rate, matrix)
+    return Drawn(given, request.rate, matrix, notes=(released(0),))
 
 
 @register("pairflip")

@@ -15,20 +15,21 @@ import numpy as np
 from noise import symmetric_draws as draws
 from noise.base import Drawn, Request
 from noise.draws import Floats, flip_by_class, native_generator
-from noise.families import Dialect, Injector, register
+from noise.families import Dialect, register
 from noise.matrices import exclusive
+from noise.meta import N_META, MetaFamily
 
 
 def _flipped(request: Request, rate: float) -> tuple[np.ndarray, Floats]:
     spec, num_classes = request.spec, request.num_classes
-    rng = native_generator(request.seed, spec.family, spec.map, spec.options, request.clean)
+    rng = native_generator(request.seed, spec.family, spec.map, {}, request.clean)  # no option concerns our own draws
     matrix = exclusive(rate, num_classes)
     return flip_by_class(rng, request.clean, matrix, np.full(num_classes, rate), spec.flips), matrix
 
 
 @register("symmetric")
 @dataclass(frozen=True)
-class Symmetric(Injector):
+class Symmetric(MetaFamily):
     """A wrong label is any other class, all alike."""
 
     def native(self, request: Request) -> Drawn:
@@ -123,14 +124,15 @@ class Symmetric(Injector):
         ),
         "mwnet": Dialect(
             draw=draws.mwnet,
-            definition="drawn per sample, class by class, the true class included; 1,000 samples stay clean",
+            definition="drawn per sample, class by class, the true class included; n_meta samples stay clean",
             used_by='Meta-Weight-Net "unif"',
             convention="inclusive",
             flips="per sample, but for the clean ones",
             generator="RandomState",
-            formula="T = (1 - r) I + r / C on all but 1,000 samples",
+            formula="T = (1 - r) I + r / C on all but n_meta = 1,000 samples",
             effective="r (1 - 1/C) of the others",
             source="github.com/xjtushujun/meta-weight-net",
+            defaults={"n_meta": N_META},
         ),
         "proselflc": Dialect(
             draw=draws.proselflc,

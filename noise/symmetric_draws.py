@@ -9,17 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noise.base import Drawn, Request
-from noise.draws import Labels, by_class, cells_in_order, choice_loop, first_tenths, multinomial_loop
+from noise.draws import by_class, cells_in_order, choice_by_class, first_tenths, multinomial_loop, released
 from noise.matrices import exclusive, inclusive
-
-META = 1000  # samples that Meta-Weight-Net keeps clean
+from noise.meta import without_meta
 
 
 def co_teaching(_: object, request: Request) -> Drawn:
     """bhanML/Co-teaching, `noisify_multiclass_symmetric`."""
     matrix = exclusive(request.rate, request.num_classes)
     given = multinomial_loop(np.random.RandomState(request.seed), request.clean, matrix)
-    return Drawn(given, request.rate, matrix)
+    return Drawn(given, request.rate, matrix, notes=(released(0),))
 
 
 def dividemix(_: object, request: Request) -> Drawn:
@@ -29,7 +28,7 @@ def dividemix(_: object, request: Request) -> Drawn:
     given = request.clean.copy()
     for i in np.flatnonzero(chosen):  # index order, not the order of the shuffle
         given[i] = generator.randint(0, num_classes - 1)
-    return Drawn(given, rate * (1 - 1 / num_classes), inclusive(rate, num_classes))
+    return Drawn(given, rate * (1 - 1 / num_classes), inclusive(rate, num_classes), notes=(released(123),))
 
 
 def badlabels(_: object, request: Request) -> Drawn:
@@ -38,8 +37,9 @@ def badlabels(_: object, request: Request) -> Drawn:
     generator, chosen = shuffled_first(request)
     given = request.clean.copy()
     for i in np.flatnonzero(chosen):
-        given[i] = generator.choice([c for c in range(num_classes) if c != given[i]])
-    return Drawn(given, chosen.mean(), exclusive(rate, num_classes))
+        place = generator.choice(range(num_classes - 1))
+        given[i] = place + (place >= given[i])  # the others in ascending order
+    return Drawn(given, chosen.mean(), exclusive(rate, num_classes), notes=(released(17),))
 
 
 def elr(_: object, request: Request) -> Drawn:
@@ -61,31 +61,22 @@ def pencil(_: object, request: Request) -> Drawn:
     for i in range(noisy):
         if state.random_sample() < rate:
             given[i] = state.randint(0, num_classes)
-    note = f"the last {len(given) - noisy:,} samples stay clean: the released code validates on them"
-    return Drawn(given, rate * (1 - 1 / num_classes) * noisy / len(given), notes=(note,))
+    notes = (
+        f"the last {len(given) - noisy:,} samples stay clean: the released code validates on them",
+        "the released code sets no seed",
+    )
+    return Drawn(given, rate * (1 - 1 / num_classes) * noisy / len(given), notes=notes)
 
 
 def mwnet(_: object, request: Request) -> Drawn:
-    """xjtushujun/meta-weight-net, "unif": classes are shuffled one by one, META samples set apart, the rest drawn."""
+    """xjtushujun/meta-weight-net, "unif": classes are shuffled one by one, n_meta samples set apart, the rest drawn."""
     state = np.random.RandomState(request.seed)
     rest, note = without_meta(state, request)
     matrix = inclusive(request.rate, request.num_classes)
     given = request.clean.copy()
-    given[rest] = choice_loop(state, matrix[request.clean[rest]])
+    given[rest] = choice_by_class(state, request.clean[rest], matrix)
     expected = request.rate * (1 - 1 / request.num_classes) * len(rest) / len(given)
-    return Drawn(given, expected, notes=(note,))
-
-
-def without_meta(state: np.random.RandomState, request: Request) -> tuple[Labels, str]:
-    """Return the indices left, class by class in shuffled order, when META / C of each class are set apart."""
-    each = META // request.num_classes
-    rest = []
-    for label, members in enumerate(by_class(request.clean, request.num_classes)):
-        if len(members) <= each:
-            raise ValueError(f"dialect 'mwnet' keeps {each} of each class clean; class {label} has {len(members)}")
-        state.shuffle(members)
-        rest.append(members[each:])
-    return np.concatenate(rest), f"{each * request.num_classes:,} samples stay clean: the method's meta set"
+    return Drawn(given, expected, notes=(note, released(1)))
 
 
 def proselflc(_: object, request: Request) -> Drawn:
@@ -109,7 +100,7 @@ def moit(_: object, request: Request) -> Drawn:
         while (drawn := state.randint(request.num_classes)) == request.clean[i]:
             pass
         given[i] = drawn
-    return Drawn(given, count / len(order), exclusive(request.rate, request.num_classes))
+    return Drawn(given, count / len(order), exclusive(request.rate, request.num_classes), notes=(released(42),))
 
 
 def sce(_: object, request: Request) -> Drawn:
@@ -134,11 +125,11 @@ def _equal_per_class(request: Request, total: int) -> Drawn:
                 f"dialect {request.spec.dialect!r} flips {each} of each class; class {label} has {len(members)}"
             )
         chosen.append(state.choice(members, each, replace=False))
-    given = clean.copy()
-    for i in np.concatenate(chosen):
-        place = state.choice(num_classes - 1)
-        given[i] = place + (place >= clean[i])
-    return Drawn(given, each * num_classes / len(clean), exclusive(request.rate, num_classes))
+    given, index = clean.copy(), np.concatenate(chosen)
+    place = state.randint(num_classes - 1, size=len(index))  # the stream of one `choice` of the others per sample
+    given[index] = place + (place >= clean[index])
+    expected = each * num_classes / len(clean)
+    return Drawn(given, expected, exclusive(request.rate, num_classes), notes=(released(123),))
 
 
 def anl(_: object, request: Request) -> Drawn:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import noise
-from bench.data.noisy import split_of
+from bench.data.noisy import split_of, stored_name
 from bench.files import canonical, parse, publish, read_regular
 from bench.fingerprint import harness_code, method_code
 from bench.sweep.grid import Planned, Suite
@@ -186,9 +186,8 @@ def noise_spec(payload: dict[str, Any]) -> noise.NoiseSpec:
 def card_of(store: Store, payload: dict[str, Any]) -> dict[str, Any]:
     """The card of a run's labels, counted on what it trained on. Equal labels of two recipes share one stored file."""
     data, seed = payload["config"]["dataset"], payload["config"]["noise"]["seed"]
-    labels, _ = noise.from_bytes(read_regular(store.noise / f"{payload['noise_id']}.npz"), payload["noise_id"])
+    name = stored_name(payload["noise_id"], payload["totals"]["train_wrong"] is not None)
+    labels, _ = noise.from_bytes(read_regular(store.noise / f"{name}.npz"), payload["noise_id"])
     labels = replace(labels, spec=noise_spec(payload), seed=seed)
-    if payload["totals"]["train_wrong"] is None:  # what another recipe knows of equal labels is no truth here
-        labels = replace(labels, clean=None, transition=None, flip_rate=None, expected=None)
     parts = split_of(labels, data, seed)
     return noise.card(labels, dataset=data["name"], digest=data["digest"], train_index=parts.train_index)

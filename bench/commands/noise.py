@@ -159,8 +159,10 @@ def _images(path: Path) -> NDArray[Any]:
 def _stored(args: argparse.Namespace) -> tuple[noise.Corruption, dict[str, Any]]:
     folder = args.results / "noise"
     try:
-        corruption, _ = noise.from_bytes(read_regular(folder / f"{args.spec}.npz"), args.spec)
-        card = parse(read_regular(folder / f"{args.spec}.json"))
+        names = [noisy.stored_name(args.spec, truth) for truth in (True, False)]
+        name = next((name for name in names if (folder / f"{name}.npz").is_file()), names[0])
+        corruption, _ = noise.from_bytes(read_regular(folder / f"{name}.npz"), args.spec)
+        card = parse(read_regular(folder / f"{name}.json"))
     except FileNotFoundError:
         raise ValueError(f"no labels {args.spec} under {folder}; they are stored when a run is started") from None
     if not isinstance(card, dict):

@@ -39,7 +39,7 @@ def frozen(
         return draw(dataset, spec, config.seed, data_dir)
     key = [dataset.info.name, dataset.info.digest, spec.to_dict(), config.seed, _source_digest()]
     index = folder / "index" / f"{sha256(canonical(key))[:20]}.json"
-    stored = _stored(folder, index)
+    stored = _stored(folder, index, dataset.info.true_labels)
     # two recipes can make the same labels and then share a file, which tells of the first one
     if (
         stored is not None
@@ -50,12 +50,13 @@ def frozen(
     corruption = draw(dataset, spec, config.seed, data_dir, folder / "files")
     card = noise.card(corruption, dataset=dataset.info.name, digest=dataset.info.digest)
     index.parent.mkdir(parents=True, exist_ok=True)
-    name = corruption.noise_id
+    truth = corruption.clean is not None
+    name = stored_name(corruption.noise_id, truth)
     data = noise.to_bytes(corruption, card)
-    if not publish(folder / f"{name}.npz", data, replace=False) and _read(folder, name) is None:
+    if not publish(folder / f"{name}.npz", data, replace=False) and _read(folder, corruption.noise_id, truth) is None:
         publish(folder / f"{name}.npz", data, replace=True)  # the file there was damaged
     publish(folder / f"{name}.json", canonical(card), replace=False)  # of the recipe that made these labels first
-    publish(index, canonical({"noise_id": name}), replace=True)
+    publish(index, canonical({"noise_id": corruption.noise_id}), replace=True)
     return corruption
 
 
@@ -126,17 +127,23 @@ def draw(
     )
 
 
-def _stored(folder: Path, index: Path) -> noise.Corruption | None:
+def stored_name(noise_id: str, truth: bool) -> str:
+    """Name the files of a label set: equal labels lie apart where nobody knows the truth and where somebody does."""
+    return noise_id if truth else f"{noise_id}-unknown"
+
+
+def _stored(folder: Path, index: Path, truth: bool) -> noise.Corruption | None:
     try:
         entry = parse(read_regular(index))
     except (FileNotFoundError, ValueError):  # never drawn, or the cache entry is damaged: draw again
         return None
-    return _read(folder, str(entry.get("noise_id", ""))) if isinstance(entry, dict) else None
+    return _read(folder, str(entry.get("noise_id", "")), truth) if isinstance(entry, dict) else None
 
 
-def _read(folder: Path, noise_id: str) -> noise.Corruption | None:
+def _read(folder: Path, noise_id: str, truth: bool) -> noise.Corruption | None:
     try:
-        corruption, _ = noise.from_bytes(read_regular(folder / f"{noise_id}.npz"), expect_id=noise_id)
+        data = read_regular(folder / f"{stored_name(noise_id, truth)}.npz")
+        corruption, _ = noise.from_bytes(data, expect_id=noise_id)
     except (FileNotFoundError, ValueError):  # gone, or not what its name says
         return None
     return corruption

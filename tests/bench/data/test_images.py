@@ -133,6 +133,8 @@ def test_sizes_are_measured_once_and_again_when_asked(folder):
     assert manifest.sizes_of(folder, "d-train", folder, names(), again=True)[0] == 3
     (folder / "im/0.png").unlink()
     assert manifest.sizes_of(folder, "d-train", folder, names(), again=True)[0] == manifest.MISSING
+    assert not list((folder / ".lnbench").glob("*.npy"))  # what is gone is not remembered as being there
+    manifest.sizes_of(folder, "d-train", folder, names()[1:])
     store = next((folder / ".lnbench").glob("*.npy"))
     store.write_bytes(b"damaged")
     assert manifest.sizes_of(folder, "d-train", folder, names()[1:])[0] == sizes[1]

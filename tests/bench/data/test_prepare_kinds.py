@@ -125,6 +125,21 @@ def test_unknown_truth_is_null_in_the_record_and_nowhere_a_number(home):
     assert last["knowledge"] == last["score_auc"] == []
 
 
+@pytest.mark.parametrize("first", ["clean", "dirty"])
+def test_equal_labels_keep_what_is_known_of_each_whoever_comes_first(home, first):
+    from bench.commands.derived import card_of
+    from bench.sweep.store import Store
+
+    names = {"clean": "mine.npz", "dirty": "dirty.npz"}
+    order = ["clean", "dirty"] if first == "clean" else ["dirty", "clean"]
+    for kind in order:
+        settings = config(home, "none", names[kind])
+        data = prepare.prepare(settings, home, home / "noise", CPU)
+        assert data.truth is (kind == "clean")
+        payload = {"config": settings.to_dict(), "noise_id": data.noise_id, "totals": data.totals}
+        assert card_of(Store(home), payload)["actual"] == (0.0 if kind == "clean" else None)
+
+
 def test_what_somebody_believes_is_told_to_methods_that_ask(home):
     assert prepared(home, "none:assumed=0.25", "dirty.npz").facts["noise_rate"] == 0.25
 
