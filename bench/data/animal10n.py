@@ -119,6 +119,7 @@ def examine(folder: Path) -> Report:
     home = _binary_home(folder)
     if home is None:
         return _PHOTOS.examine(folder)
+    _arrays.cache_clear()  # to look again
     try:
         arrays = _arrays(home)
     except MissingDataError as error:

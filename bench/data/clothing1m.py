@@ -33,6 +33,7 @@ CLASSES = (
 OFFICIAL = {"train": 1_000_000, "val": 14_313, "test": 10_526}
 HOMES = ("clothing1m", "Clothing1M", ".")  # under the data folder
 LISTS = ("annotations", "label", ".")  # under the home
+KEYED, MERGED = "noisy_train_key_list.txt", "noisy_train.txt"
 SUBSET_SEED = 0
 EPOCH = 64_000  # samples that DivideMix draws anew each epoch: 1,000 batches of 32 for each of two networks
 STD_DIVIDEMIX = (0.3113, 0.3192, 0.3214)
@@ -40,34 +41,44 @@ STD_DIVIDEMIX = (0.3113, 0.3192, 0.3214)
 
 def find(folder: Path) -> Listing:
     """Read the lists of whichever layout is there."""
-    for home in HOMES:
-        root = folder / home
-        for place in LISTS:
-            if (root / place / "noisy_train_key_list.txt").is_file():
-                return _from_keys(root, root / place)
-        if (root / "noisy_train.txt").is_file():
-            return _from_merged(root)
-    looked = ", ".join(str(folder / home) for home in HOMES)
-    raise MissingDataError(
-        f"clothing1m: no noisy_train_key_list.txt and no noisy_train.txt in {looked}, nor in their folders "
-        "annotations/ and label/; name the right folder by --data-dir or LNBENCH_DATA"
-    )
+    layouts = _lists_in(folder)
+    if not layouts:
+        looked = ", ".join(str(folder / home) for home in HOMES)
+        raise MissingDataError(
+            f"clothing1m: no {KEYED} and no {MERGED} in {looked}, nor in their folders "
+            "annotations/ and label/; name the right folder by --data-dir or LNBENCH_DATA"
+        )
+    (home, path), *others = layouts
+    found = _from_merged(home) if path.name == MERGED else _from_keys(home, path.parent)
+    notes = [Finding("note", f"{other} is there, too, and not used") for _, other in others]
+    return replace(found, findings=(*found.findings, *notes))
+
+
+def _lists_in(folder: Path) -> list[tuple[Path, Path]]:
+    """Return home and noisy training list of each layout that is there, the one to use first."""
+    found: list[tuple[Path, Path]] = []
+    for home in (folder / name for name in HOMES):
+        for path in (*(home / place / KEYED for place in LISTS), home / MERGED):
+            if path.is_file() and not any(path.samefile(other) for _, other in found):
+                found.append((home, path))
+    return found
 
 
 def _from_keys(root: Path, place: Path) -> Listing:
     change, how = _renaming(root)
     findings = [Finding("ok", f"lists of keys in {place}, {how}")]
     parts = {}
-    for part, stem in (("train", "noisy_train"), ("val", "clean_val"), ("test", "clean_test")):
-        pairs = place / f"{'noisy' if part == 'train' else 'clean'}_label_kv.txt"
-        for path in (place / f"{stem}_key_list.txt", pairs):
+    for kind, stems in (("noisy", {"train": "noisy_train"}), ("clean", {"val": "clean_val", "test": "clean_test"})):
+        pairs = place / f"{kind}_label_kv.txt"
+        for path in (*(place / f"{stem}_key_list.txt" for stem in stems.values()), pairs):
             if not path.is_file():
                 raise MissingDataError(f"clothing1m: no {path}")
         found = lists.labelled(pairs, NUM_CLASSES, change)
         findings += lists.findings_of(pairs, found)
-        names = lists.keys(place / f"{stem}_key_list.txt", change)
-        labels = lists.looked_up(pairs, names, lists.unambiguous(pairs, found))
-        parts[part] = Part(names, labels)
+        labels = lists.unambiguous(pairs, found)
+        for part, stem in stems.items():
+            names = lists.keys(place / f"{stem}_key_list.txt", change)
+            parts[part] = Part(names, lists.looked_up(pairs, names, labels))
     return _listing(root, place, parts, [*findings, *_unused(place / "clean_train_key_list.txt", change, parts)])
 
 
@@ -81,6 +92,7 @@ def _from_merged(root: Path) -> Listing:
             raise MissingDataError(f"clothing1m: no {path}")
         found = lists.labelled(path, NUM_CLASSES, change)
         findings += lists.findings_of(path, found)
+        lists.unambiguous(path, found)
         parts[part] = Part(found.names, found.array())
     unused = root / "clean_train.txt"
     if unused.is_file():
@@ -130,6 +142,8 @@ def balanced(folder: Path) -> Listing:
     train = found.parts["train"]
     key = np.random.Generator(np.random.PCG64(SUBSET_SEED)).random(len(train.names))
     counts = np.bincount(train.labels, minlength=NUM_CLASSES)
+    if not counts.min():
+        raise ValueError(f"clothing1m: no training image has label {counts.argmin()}, so no subset can be balanced")
     chosen = []
     for label in range(NUM_CLASSES):
         members = np.flatnonzero(train.labels == label)

@@ -26,10 +26,13 @@ def find(folder: Path) -> Listing:
     home = next((folder / name for name in TEST_HOMES if (folder / name / "meta" / "test.txt").is_file()), None)
     if home is None:
         raise MissingDataError(f"food101n: no food-101/meta/test.txt in {folder}: the test images are Food-101's")
+    if not (root / "meta" / "classes.txt").is_file():
+        raise MissingDataError(f"food101n: no {root / 'meta' / 'classes.txt'}")
     classes = [line.strip() for line in lists.lines_of(root / "meta" / "classes.txt") if line.strip()]
     classes = classes[1:] if classes[0] == "class_name" else classes
     images = lists.keys(root / "meta" / "imagelist.tsv")
-    images = images[1:] if "/" not in images[0] else images  # a header
+    headed = images[0].partition("/")[0] == "class_name" or "/" not in images[0]  # the official one is class_name/key
+    images = images[1:] if headed else images
     train = _part(root / "meta" / "imagelist.tsv", f"{root.relative_to(folder)}/images/", images, classes)
     tests = [f"{name}.jpg" for name in lists.keys(home / "meta" / "test.txt")]
     test = _part(home / "meta" / "test.txt", f"{home.relative_to(folder)}/images/", tests, classes)

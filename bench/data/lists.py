@@ -3,6 +3,7 @@
 Names may hold blanks and commas, so a label is what stands behind the last one.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,8 @@ from numpy.typing import NDArray
 
 from bench.data.images import check_inside
 from bench.data.report import Finding
+
+_NUMBER = re.compile(r"-?[0-9]{1,9}")  # what is no number is the end of a name
 
 
 @dataclass
@@ -47,9 +50,11 @@ def lines_of(path: Path) -> list[str]:
 
 def keys(path: Path, change: Callable[[str], str] = str) -> list[str]:
     """Return the names of a list without labels, each after `change`."""
-    names = [change(line.strip()) for line in lines_of(path) if line.strip()]
-    for number, name in enumerate(names, 1):
-        _check(path, number, name)
+    names = []
+    for number, line in enumerate(lines_of(path), 1):
+        if line.strip():
+            names.append(change(line.strip()))
+            _check(path, number, names[-1])
     return names
 
 
@@ -64,7 +69,7 @@ def labelled(path: Path, num_classes: int, change: Callable[[str], str] = str) -
         if not text:
             continue
         name, _, label = text.rpartition(" ")
-        if not name or not label.lstrip("-").isdecimal():
+        if not name or not _NUMBER.fullmatch(label):
             found.unlabelled.append(number)
             continue
         if not 0 <= int(label) < num_classes:

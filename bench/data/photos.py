@@ -156,6 +156,11 @@ class PhotoSet:
         if len(gone):
             few = ", ".join(names[i] for i in gone[:3])
             return [Finding("missing", f"{name}: {len(gone):,} of {len(names):,} images are not there: {few}")]
+        empty = np.flatnonzero(sizes == 0)
+        if len(empty):
+            few = ", ".join(names[i] for i in empty[:3])
+            text = f"{name}: {len(empty):,} images are empty files: {few} (doctor --skip-broken leaves such out)"
+            return [Finding("broken", text)]
         files = ImageFiles(listing.root, names, self.geometry)
         rows = np.unique(np.linspace(0, len(names) - 1, SAMPLE).astype(np.int64))
         looked = f"{name}: {len(rows):,} of {len(names):,} images decoded to see whether they can be read"

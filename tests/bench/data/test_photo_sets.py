@@ -250,6 +250,58 @@ def test_two_labels_for_one_image_are_refused_and_clean_training_images_elsewher
         datasets.info("clothing1m_all", clothing)
 
 
+def test_two_labels_for_one_image_are_refused_in_merged_lists_too(clothing):
+    root = clothing / "clothing1m"
+    merged(root)
+    path = root / "noisy_train.txt"
+    name = path.read_text().splitlines()[0].rpartition(" ")[0]
+    path.write_text(path.read_text() + f"{name} 9\n")
+    with pytest.raises(ValueError, match=r"noisy_train\.txt: .* has two labels, 0 and 9"):
+        datasets.info("clothing1m_all", clothing)
+
+
+def test_of_several_layouts_the_one_used_is_told_and_so_are_the_others(clothing):
+    root = clothing / "clothing1m"
+    (root / "annotations").mkdir()
+    for name in (*LISTS, *KEYS):
+        shutil.copy(root / name, root / "annotations" / name)
+    (root / "noisy_train.txt").write_text("x 0\n")
+    (clothing / "Clothing1M").symlink_to(root)  # the same lists by another name are no second set
+    report = datasets.examine("clothing1m_all", clothing)
+    assert report.findings[0].text.startswith(f"lists of keys in {root / 'annotations'},")
+    notes = [text for text in findings(report, "note") if "not used" in text and "clean_train" not in text]
+    assert notes == [
+        f"{root / name} is there, too, and not used" for name in ("noisy_train_key_list.txt", "noisy_train.txt")
+    ]
+
+
+def test_a_line_without_a_label_in_the_clean_labels_is_told_once(clothing):
+    path = clothing / "clothing1m" / "clean_label_kv.txt"
+    path.write_text(path.read_text() + "images/unlabelled.jpg\n")
+    notes = findings(datasets.examine("clothing1m_all", clothing), "note")
+    assert notes.count(f"{path}: no label in line 85; left out") == 1
+
+
+def test_no_subset_is_balanced_where_a_class_has_no_image(clothing):
+    root = clothing / "clothing1m"
+    labels = dict(line.rsplit(" ", 1) for line in (root / "noisy_label_kv.txt").read_text().splitlines())
+    path = root / "noisy_train_key_list.txt"
+    path.write_text(lines([name for name in path.read_text().splitlines() if labels[name] != "3"]))
+    with pytest.raises(ValueError, match="no training image has label 3, so no subset can be balanced"):
+        datasets.info("clothing1m", clothing)
+    assert datasets.examine("clothing1m", clothing).findings[0].state == "broken"
+    assert datasets.examine("clothing1m_all", clothing).usable
+
+
+def test_empty_files_are_found_without_decoding_all(clothing, monkeypatch):
+    monkeypatch.setattr(photos, "SAMPLE", 2)
+    listing = clothing1m.find(clothing)
+    victim = listing.parts["train"].names[7]
+    (listing.root / victim).write_bytes(b"")
+    (text,) = findings(datasets.examine("clothing1m_all", clothing), "broken")
+    assert text == f"train: 1 images are empty files: {victim} (doctor --skip-broken leaves such out)"
+
+
 def test_images_in_two_splits_are_reported(clothing):
     root = clothing / "clothing1m"
     twice = (root / "clean_test_key_list.txt").read_text().splitlines()[0]
@@ -339,6 +391,20 @@ def test_food101n_numbers_its_classes_by_its_list_and_tests_on_food101(food):
     assert "verified_train.tsv: 2 labels verified by people, 50.0 % of them right; not used" in notes
 
 
+@pytest.mark.parametrize("header", [["class_name/key"], ["image"], []])
+def test_food101n_counts_no_header_as_an_image(food, header):
+    path = food / "food101n" / "meta" / "imagelist.tsv"
+    path.write_text(lines([*header, *path.read_text().splitlines()[1:]]))
+    assert datasets.info("food101n", food).train_size == 12
+
+
+def test_food101n_without_its_classes_is_missing(food):
+    (food / "food101n" / "meta" / "classes.txt").unlink()
+    with pytest.raises(MissingDataError, match=r"food101n: no .*classes.txt"):
+        datasets.info("food101n", food)
+    assert datasets.examine("food101n", food).findings[0].state == "missing"
+
+
 def test_food101n_of_an_unknown_class_is_refused(food):
     path = food / "food-101" / "meta" / "test.txt"
     path.write_text(path.read_text() + "stew/1\n")
@@ -397,6 +463,15 @@ def test_a_binary_file_of_another_form_is_refused(tmp_path, data, text):
     (tmp_path / "test_batch.bin").write_bytes(data)
     with pytest.raises(ValueError, match=text):
         datasets.load("animal10n", tmp_path)
+    assert not datasets.examine("animal10n", tmp_path).usable
+
+
+def test_binary_files_are_read_again_when_they_are_examined(tmp_path):
+    images, labels = animals(tmp_path, 2, 0)
+    for name in animal10n.BINARY:
+        (tmp_path / name).write_bytes(record(images, labels, ">"))
+    assert datasets.examine("animal10n", tmp_path).usable
+    (tmp_path / "test_batch.bin").write_bytes(b"x" * 100)
     assert not datasets.examine("animal10n", tmp_path).usable
 
 
