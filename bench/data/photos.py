@@ -100,7 +100,7 @@ class PhotoSet:
             mean=self.mean,
             std=self.std,
             class_names=listing.class_names,
-            digest=manifest.digest(self.name, self._manifests(folder, listing), self.geometry),
+            digest=manifest.digest(self.name, self._manifests(folder, listing), f"{self.geometry}{_order(listing)}"),
             augment=self.augment,
             source=self.cite,
             true_labels=self.true_labels,
@@ -201,6 +201,11 @@ class PhotoSet:
         part = self._manifests(folder, listing)[name]
         key = manifest.digest(self.name, {name: part}, f"{self.geometry} {manifest.names_digest(part.names)}")
         return ImageFiles(listing.root, part.names, self.geometry, key)
+
+
+def _order(listing: Listing) -> str:
+    """The order of the samples: splits, noise and resumed runs know a sample by its place in the list."""
+    return "".join(f" {name} {manifest.names_digest(part.names)}" for name, part in sorted(listing.parts.items()))
 
 
 def _parts(dataset: Dataset) -> tuple[Images, Images, Images | None]:

@@ -302,6 +302,14 @@ def test_empty_files_are_found_without_decoding_all(clothing, monkeypatch):
     assert text == f"train: 1 images are empty files: {victim} (doctor --skip-broken leaves such out)"
 
 
+def test_a_list_in_another_order_is_another_set(clothing):
+    before = datasets.info("clothing1m_all", clothing).digest
+    path = clothing / "clothing1m" / "noisy_train_key_list.txt"
+    path.write_text(lines(path.read_text().splitlines()[::-1]))
+    clothing1m._ALL._forget()
+    assert datasets.info("clothing1m_all", clothing).digest != before
+
+
 def test_images_in_two_splits_are_reported(clothing):
     root = clothing / "clothing1m"
     twice = (root / "clean_test_key_list.txt").read_text().splitlines()[0]
