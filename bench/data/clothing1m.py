@@ -169,9 +169,6 @@ _BALANCED = replace(
     find=balanced,
     geometry=Geometry(256, 256, resample="bicubic"),
     used="equally many noisy training images of every given class, the same for all runs; clean validation and test",
-    listings={},
-    measured={},
-    infos={},
 )
 _RESAMPLED = replace(
     _ALL,
@@ -181,8 +178,5 @@ _RESAMPLED = replace(
     std=STD_DIVIDEMIX,
     epoch_size=EPOCH,
     used=f"{EPOCH:,} noisy training images drawn anew each epoch, balanced by given class; clean validation and test",
-    listings={},
-    measured={},
-    infos={},
 )
 SOURCES = {photos.name: photos.source for photos in (_ALL, _BALANCED, _RESAMPLED)}

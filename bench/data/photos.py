@@ -62,9 +62,10 @@ class PhotoSet:
     resident: bool = False
     augment: str = "crop_flip"
     epoch_size: int | None = None
-    listings: dict[Path, Listing] = field(default_factory=dict)  # read once in a process, as are the other two
-    measured: dict[Path, dict[str, Manifest]] = field(default_factory=dict)
-    infos: dict[Path, DatasetInfo] = field(default_factory=dict)
+    # read once in a process, and of each set alone: a changed copy starts empty
+    listings: dict[Path, Listing] = field(default_factory=dict, init=False)
+    measured: dict[Path, dict[str, Manifest]] = field(default_factory=dict, init=False)
+    infos: dict[Path, DatasetInfo] = field(default_factory=dict, init=False)
 
     @property
     def source(self) -> Source:

@@ -71,8 +71,5 @@ _IMAGENET = replace(
     name="webvision_mini_imagenet",
     find=partial(find, True),
     used="images of the first 50 classes with their labels from the web; ImageNet's validation images as test",
-    listings={},
-    measured={},
-    infos={},
 )
 SOURCES = {photos.name: photos.source for photos in (_WEB, _IMAGENET)}

@@ -1,5 +1,6 @@
 """A noise card's transition matrix as a picture."""
 
+import io
 from collections.abc import Mapping
 from typing import Any
 
@@ -46,8 +47,6 @@ def figure(card: Mapping[str, Any]) -> Figure:
 
 def png(card: Mapping[str, Any]) -> bytes:
     """Return the figure as a PNG; equal cards give equal bytes."""
-    import io
-
     out = io.BytesIO()
     with matplotlib.rc_context(RC):
         figure(card).savefig(out, format="png", metadata={"Software": None})
