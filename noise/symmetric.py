@@ -10,21 +10,12 @@ other dialects repeat published code, draw for draw; their loops are in noise/sy
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
 from noise import symmetric_draws as draws
 from noise.base import Drawn, Request
-from noise.draws import Floats, flip_by_class, native_generator
+from noise.by_class import flipped
 from noise.families import Dialect, register
 from noise.matrices import exclusive
 from noise.meta import N_META, MetaFamily
-
-
-def _flipped(request: Request, rate: float) -> tuple[np.ndarray, Floats]:
-    spec, num_classes = request.spec, request.num_classes
-    rng = native_generator(request.seed, spec.family, spec.map, {}, request.clean)  # no option concerns our own draws
-    matrix = exclusive(rate, num_classes)
-    return flip_by_class(rng, request.clean, matrix, np.full(num_classes, rate), spec.flips), matrix
 
 
 @register("symmetric")
@@ -34,13 +25,12 @@ class Symmetric(MetaFamily):
 
     def native(self, request: Request) -> Drawn:
         """Flip the rate asked for."""
-        given, matrix = _flipped(request, request.rate)
-        return Drawn(given, request.rate, matrix)
+        return flipped(request, exclusive(request.rate, request.num_classes), request.rate)
 
     def inclusive(self, request: Request) -> Drawn:
         """Flip what is left of the rate when the true class may be drawn too."""
-        given, matrix = _flipped(request, request.rate * (1 - 1 / request.num_classes))
-        return Drawn(given, request.rate * (1 - 1 / request.num_classes), matrix)
+        rate = request.rate * (1 - 1 / request.num_classes)
+        return flipped(request, exclusive(rate, request.num_classes), rate)
 
     dialects: ClassVar = {
         "native": Dialect(

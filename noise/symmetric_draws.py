@@ -9,16 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noise.base import Drawn, Request
-from noise.draws import by_class, cells_in_order, choice_by_class, first_tenths, multinomial_loop, released
+from noise.by_class import sampled
+from noise.draws import by_class, cells_in_order, choice_by_class, first_tenths, released
 from noise.matrices import exclusive, inclusive
 from noise.meta import without_meta
 
 
 def co_teaching(_: object, request: Request) -> Drawn:
     """bhanML/Co-teaching, `noisify_multiclass_symmetric`."""
-    matrix = exclusive(request.rate, request.num_classes)
-    given = multinomial_loop(np.random.RandomState(request.seed), request.clean, matrix)
-    return Drawn(given, request.rate, matrix, notes=(released(0),))
+    return sampled(request, exclusive(request.rate, request.num_classes), released(0))
 
 
 def dividemix(_: object, request: Request) -> Drawn:

@@ -7,26 +7,19 @@ keeps more of its labels than a neighbour gets, which the card says.
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
 from noise.base import Drawn, Request
-from noise.draws import flip_by_class, multinomial_loop, native_generator, released
+from noise.by_class import flipped, sampled
+from noise.draws import released
 from noise.families import Dialect, Injector, register
 from noise.matrices import neighbours
 
 
 def _native(_: Injector, request: Request) -> Drawn:
-    spec, num_classes = request.spec, request.num_classes
-    rng = native_generator(request.seed, spec.family, spec.map, {}, request.clean)
-    matrix = neighbours(request.rate, num_classes)
-    given = flip_by_class(rng, request.clean, matrix, np.full(num_classes, request.rate), spec.flips)
-    return Drawn(given, request.rate, matrix)
+    return flipped(request, neighbours(request.rate, request.num_classes), request.rate)
 
 
 def _cdr(_: Injector, request: Request) -> Drawn:
-    matrix = neighbours(request.rate, request.num_classes)
-    given = multinomial_loop(np.random.RandomState(request.seed), request.clean, matrix)
-    return Drawn(given, request.rate, matrix, notes=(released(1),))
+    return sampled(request, neighbours(request.rate, request.num_classes), released(1))
 
 
 @register("tridiagonal")
