@@ -6,6 +6,7 @@ Paths, hosts, devices and the number of workers are not in it. The canonical JSO
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import types
 import typing
@@ -25,7 +26,12 @@ WORDS: dict[Any, str] = {  # a type, for a reader of error texts
 }
 PROTOCOL = 1  # raised by every change that moves numbers, so that old and new runs are never mixed
 # settings that came later, written only where they are not at their default: the ids of older runs stay
-_LATER: dict[str, dict[str, Any]] = {"dataset": {"trusted": 0}}
+_LATER: dict[tuple[str, ...], dict[str, Any]] = {
+    ("dataset",): {"trusted": 0},
+    ("train",): {"strong": "randaugment", "rotate": 0.0},
+    ("train", "optimizer"): {"nesterov": False, "clip_norm": None},
+    ("train", "schedule"): {"final": 0.0, "cycles": 1, "warm_up": 0.0},
+}
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,8 @@ class OptimizerConfig:
     lr: float = 0.02
     momentum: float = 0.9  # of SGD; beta1 of Adam
     weight_decay: float = 5e-4
+    nesterov: bool = False  # of SGD
+    clip_norm: float | None = None  # largest norm of the gradient of one network; None: any
 
 
 @dataclass(frozen=True)
@@ -72,6 +80,9 @@ class ScheduleConfig:
     steps: tuple[float, ...] = ()  # steps: shares of the epochs at which the rate is multiplied
     gamma: float = 0.1  # steps: by this
     momentum_after: float | None = None  # linear: momentum (Adam: beta1) from `start` on
+    final: float = 0.0  # cosine: the factor that it falls to
+    cycles: int = 1  # cosine: so many times from 1 down to `final`
+    warm_up: float = 0.0  # any: share of the epochs in which the factor rises from 0 to what it would be
 
 
 @dataclass(frozen=True)
@@ -81,7 +92,7 @@ class TrainConfig:
     batch_size: int = 128
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
-    augment: Literal["none", "crop_flip"] = "none"
+    augment: Literal["none", "crop_flip", "crop_flip_reflect"] = "none"
     normalise: bool = True  # by the dataset's mean and standard deviation; else pixels in [0, 1]
     precision: Literal["float32", "bf16"] = "float32"
     channels_last: bool = True
@@ -89,6 +100,8 @@ class TrainConfig:
     deterministic: bool = True
     preset: str = "uniform"  # "uniform": the harness's settings; else the method's own, by this name
     trace_samples: int = 10_000  # training samples on which memorisation is measured after every epoch
+    strong: Literal["randaugment", "autoaugment"] = "randaugment"  # of the views that methods call "strong"
+    rotate: float = 0.0  # degrees by which augmented images turn at most, either way
 
 
 @dataclass(frozen=True)
@@ -103,10 +116,11 @@ class RunConfig:
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types, every default written out but for those of later settings."""
         data: dict[str, Any] = plain(dataclasses.asdict(self))
-        for part, settings in _LATER.items():
+        for path, settings in _LATER.items():
+            part = functools.reduce(lambda table, key: table[key], path, data)
             for name, default in settings.items():
-                if data[part][name] == default:
-                    del data[part][name]
+                if part[name] == default:
+                    del part[name]
         return data
 
     @classmethod
@@ -143,6 +157,11 @@ class RunConfig:
                 train.schedule.momentum_after,
                 "in [0, 1)",
             ),
+            (0 <= train.schedule.final < 1, "schedule.final", train.schedule.final, "in [0, 1)"),
+            (train.schedule.cycles >= 1, "schedule.cycles", train.schedule.cycles, "at least 1"),
+            (0 <= train.schedule.warm_up < 1, "schedule.warm_up", train.schedule.warm_up, "in [0, 1)"),
+            (optimizer.clip_norm is None or optimizer.clip_norm > 0, "clip_norm", optimizer.clip_norm, "above 0"),
+            (0 <= train.rotate <= 180, "rotate", train.rotate, "in [0, 180] degrees"),
             (train.threads >= 1, "threads", train.threads, "at least 1"),
             (train.trace_samples >= 0, "trace_samples", train.trace_samples, "at least 0"),
             (0 <= self.dataset.val < 1, "val", self.dataset.val, "in [0, 1)"),

@@ -7,17 +7,36 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from methods.base import Batch, Clock, LossMethod, Method, Needs, Pass, Step, Task, UndeclaredNeed, zip_cycle
+    from methods.base import (
+        Batch,
+        Clock,
+        Judgement,
+        LossMethod,
+        Method,
+        Needs,
+        Pass,
+        Step,
+        Task,
+        UndeclaredNeed,
+        zip_cycle,
+    )
+    from methods.card import Card
     from methods.registry import available, create, describe, register
 
 _HOMES = {
-    "base": ("Batch", "Clock", "LossMethod", "Method", "Needs", "Pass", "Step", "Task", "UndeclaredNeed", "zip_cycle"),
+    "base": (
+        *("Batch", "Clock", "Judgement", "LossMethod", "Method", "Needs", "Pass", "Step", "Task"),
+        *("UndeclaredNeed", "zip_cycle"),
+    ),
+    "card": ("Card",),
     "registry": ("available", "create", "describe", "register"),
 }
 
 __all__ = [
     "Batch",
+    "Card",
     "Clock",
+    "Judgement",
     "LossMethod",
     "Method",
     "Needs",

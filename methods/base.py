@@ -12,10 +12,12 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
+
+from methods.card import Card
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,7 @@ class Step:
     clean_score: Tensor | None = None  # (K, B), larger means "label more likely right"
     relabelled: Tensor | None = None  # (B, C), rows sum to 1: the label the method would rather train on
     scalars: Mapping[str, Tensor | float] | None = None  # by name, for plots; per-network names end in _1, _2, ...
+    network: int | None = None  # the only network this batch trained: the rows of the others mean nothing
 
     def check(self, num_networks: int, batch_size: int, num_classes: int) -> None:
         """ValueError naming the first field of another shape; shapes alone are looked at, so nothing waits."""
@@ -95,7 +98,17 @@ class Step:
             return None if value is None else value.detach()
 
         scalars = {name: v.detach() if isinstance(v, Tensor) else v for name, v in (self.scalars or {}).items()}
-        return Step(self.losses.detach(), cut(self.selected), cut(self.clean_score), cut(self.relabelled), scalars)
+        parts = cut(self.selected), cut(self.clean_score), cut(self.relabelled)
+        return Step(self.losses.detach(), *parts, scalars, self.network)
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What a method holds of all training samples between two epochs; what is not None replaces the steps' word."""
+
+    selected: Tensor | None = None  # (K, N) bool
+    clean_score: Tensor | None = None  # (K, N), larger means "label more likely right"
+    relabelled: Tensor | None = None  # (N, C), rows sum to 1
 
 
 class Pass(NamedTuple):
@@ -113,6 +126,7 @@ class Task(ABC):
     num_classes: int
     num_train: int
     epochs: int
+    batch_size: int
     device: torch.device
     needs: Needs
     clock: Clock
@@ -142,8 +156,19 @@ class Task(ABC):
         """Network number k of this run; its initial weights depend on the run's seed and k alone."""
 
     @abstractmethod
-    def make_optimizer(self, params: Iterable[nn.Parameter], **overrides: Any) -> torch.optim.Optimizer:
-        """The run's optimiser over `params`; the trainer sets its learning rate from the clock before every pass."""
+    def make_optimizer(
+        self,
+        params: Iterable[nn.Parameter],
+        *,
+        name: str | None = None,
+        follow: Literal["run", "phase", "constant"] = "run",
+        **overrides: Any,
+    ) -> torch.optim.Optimizer:
+        """The run's optimiser over `params`, or the one called `name` ("sgd", "adam") in its place.
+
+        Before every pass the trainer multiplies its learning rate by the run's schedule, over the whole run, over the
+        phase, or not at all (`follow`). `overrides` are arguments of torch's optimiser, such as lr and weight_decay.
+        """
 
     @abstractmethod
     def rng(self, stream: str, clock: Clock) -> torch.Generator:
@@ -185,7 +210,11 @@ class Method(nn.Module, ABC):
 
     num_networks: ClassVar[int] = 1
     needs: ClassVar[Needs] = Needs()
-    paper: ClassVar[str] = ""
+    paper: ClassVar[str] = ""  # an identifier, such as arXiv:1804.06872
+    card: ClassVar[Card | None] = None
+    # recipes by name: settings of training, and under "params" hyper-parameters. "NAME:DATASET" adds what differs there
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    shortest: ClassVar[int] = 1  # fewest epochs of a run: one for every phase
     task: Task
 
     def __post_init__(self) -> None:
@@ -211,6 +240,28 @@ class Method(nn.Module, ABC):
     @abstractmethod
     def update(self, batch: Batch, clock: Clock) -> Step | None:
         """Learn from one batch. Never waits for the device: no `.item()`, no boolean indexing."""
+
+    def learn(self, loss: Tensor) -> None:
+        """One step of the optimiser down the gradient of a scalar; parameters that it does not reach stay."""
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+
+    def lone_step(self, k: int, loss: Tensor, **more: Any) -> Step:
+        """The step of a batch that trained network k alone, by a scalar loss; `more` are other fields of Step."""
+        losses = torch.zeros(self.num_networks, device=loss.device)
+        losses[k] = loss.detach()
+        return Step(losses, network=k, **more).detached()
+
+    def restart(self) -> None:
+        """Give every network the weights it began with, and forget what the optimiser has gathered."""
+        for k, net in enumerate(self.nets):
+            net.load_state_dict(self.task.make_network(k).state_dict())
+        self.optimizer.state.clear()
+
+    def judgement(self) -> Judgement | None:
+        """What the method holds of every training sample after an epoch; None where its steps have said it."""
+        return None
 
     def predict(self, x: Tensor) -> dict[str, Tensor]:
         """Logits (B, C) of every head: net1, net2, ..., and for several networks `ensemble`."""
@@ -243,9 +294,7 @@ class LossMethod(Method):
         logits = torch.stack([net(views[min(k, len(views) - 1)]) for k, net in enumerate(self.nets)])
         step = self.losses(logits, batch, clock)
         step.check(*logits.shape)
-        self.optimizer.zero_grad(set_to_none=True)
-        step.losses.sum().backward()  # one backward serves all: no loss reaches another's network
-        self.optimizer.step()
+        self.learn(step.losses.sum())  # one backward serves all: no loss reaches another's network
         return step.detached()
 
 

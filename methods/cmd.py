@@ -9,14 +9,17 @@ source, a selection of knowledge) and that one formula gives both thresholds. Th
 default below are our reading, each a named hyper-parameter; no number of ours is a reproduction of a CMD table.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from methods.base import Batch, Clock, LossMethod, Step
+from methods.card import Card
 from methods.losses import corrected_label, entropy, kl, source_loss
+from methods.recipes import PROSELFLC_200EP, PROSELFLC_CVPR21
 from methods.registry import register
 from methods.schedules import knowledge_threshold
 from methods.selection import confident, masked_mean
@@ -32,6 +35,23 @@ class CMD(LossMethod):
 
     num_networks: ClassVar[int] = 2
     paper: ClassVar[str] = "arXiv:2106.01489"
+    card: ClassVar[Card] = Card(
+        title="Not All Knowledge Is Created Equal: Mutual Distillation of Confident Knowledge; Li et al.; 2021, "
+        "IJCNN 2023",
+        equations="our reading of the abstract: source_k + weight sum_j mean_i m_j(i) KL(p_j || p_k), m_j(i) = 1 "
+        "where H(p_j) "
+        "<= threshold(t) log C, threshold = clip(norm eta sigmoid(-+ b (t - 1/2)))",
+        defaults="ours: the paper's constants, networks and schedule are not known to us, and no code is public",
+        deviations=(
+            "no number is a reproduction of a CMD table, and no preset is called paper: the presets are ProSelfLC's, "
+            "the "
+            "source loss's own",
+        ),
+    )
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "proselflc_cvpr21": PROSELFLC_CVPR21,
+        "proselflc_200ep": PROSELFLC_200EP,
+    }
     mode: Literal["gate", "zero", "all"] = "gate"  # which knowledge passes: the confident, none, all
     source: Literal["proselflc", "cce", "ls", "cp", "bootstrap_soft"] = "proselflc"  # each network's own loss
     eta: float = 0.5  # threshold at mid-training, a share of log C

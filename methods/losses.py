@@ -58,6 +58,11 @@ def bootstrap_soft(logp: Tensor, y: Tensor, e: float, detach: bool = False, temp
     return (1 - e) * cross_entropy(logp, y) + e * own_entropy(logp, detach, temperature)
 
 
+def bootstrap_hard(logp: Tensor, y: Tensor, e: float) -> Tensor:
+    """(1 - e) H(q, p) + e H(onehot(argmax p), p): label correction with a fixed trust in the decision."""
+    return (1 - e) * cross_entropy(logp, y) - e * logp.amax(-1)
+
+
 def self_trust(logp: Tensor, progress: float, sharpness: float, transit: float, local: str = "entropy") -> Tensor:
     """ProSelfLC's e_i = g(t) l(p_i), detached, in [0, 1]: trust in the network grows with time and confidence.
 

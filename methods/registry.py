@@ -9,125 +9,23 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-import difflib
 import functools
 import importlib
 import importlib.util
-import math
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from methods.fields import Field, MethodInfo, suggestion
+from methods.reading import FOLDER, NotStatic, parse, static, value_of
+
 if TYPE_CHECKING:
     from methods.base import Method
 
-FOLDER = Path(__file__).parent
 _CLASSES: dict[str, tuple[type[Any], dict[str, Any]]] = {}  # filled by @register as modules are imported
 MethodType = TypeVar("MethodType", bound=type)
-
-
-@dataclass(frozen=True)
-class Field:
-    """One hyper-parameter."""
-
-    name: str
-    type: str  # as written: "float", "int | None", "Literal['a', 'b']"
-    default: Any
-    meaning: str = ""
-    required: bool = False
-
-
-@dataclass(frozen=True)
-class MethodInfo:
-    """What can be said of a method without importing it."""
-
-    name: str  # registered, or "stem.Class" for a class from elsewhere
-    spec: str  # what `load` takes: the name, or "file.py:Class"
-    file: Path
-    summary: str
-    paper: str
-    num_networks: int
-    needs: tuple[str, ...]
-    presets: Mapping[str, Mapping[str, Any]]
-    fields: tuple[Field, ...]
-
-    def resolve(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """All hyper-parameters, the given ones checked and cast to their declared types.
-
-        Raises ValueError, naming the nearest field, for a name that is none, and for a value of another type.
-        """
-        names = [field.name for field in self.fields]
-        for name in given:
-            if name not in names:
-                raise ValueError(f"method {self.name!r} has no hyper-parameter {name!r}{suggestion(name, names)}")
-        missing = [f.name for f in self.fields if f.required and f.name not in given]
-        if missing:
-            raise ValueError(
-                f"method {self.name!r} needs a value for {missing[0]!r}: --set {self.name}.{missing[0]}=..."
-            )
-        return {f.name: cast(given[f.name], f, self.name) if f.name in given else self._default(f) for f in self.fields}
-
-    def _default(self, field: Field) -> Any:
-        """A default as its declared type, as if it had been given; as it stands where the two disagree."""
-        try:
-            return cast(field.default, field, self.name)
-        except ValueError:  # the author's own value works, whatever the annotation says
-            return field.default
-
-
-def suggestion(given: str, allowed: list[str]) -> str:
-    """The end of an error text: the nearest allowed word, or all of them where none is near."""
-    near = difflib.get_close_matches(given, allowed, 1)
-    return f"; did you mean {near[0]!r}?" if near else f"; allowed: {', '.join(allowed) or 'none'}"
-
-
-def cast(value: Any, field: Field, method: str) -> Any:
-    """`value` as the type that `field` declares (1 and 1.0 must not make two different runs), or ValueError."""
-    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    allowed: list[str] = []
-    for option in _options(ast.parse(field.type, mode="eval").body):
-        text, head = ast.unparse(option), _head(option)
-        if text == "None" and value is None:
-            return None
-        if text == type(value).__name__ and text in ("bool", "str"):
-            return value
-        if text == "int" and number and value == int(value):
-            return int(value)
-        if text == "float" and number:
-            return float(value)
-        if head == "Literal" and isinstance(option, ast.Subscript):
-            for literal in _elements(option):
-                word = ast.literal_eval(literal)
-                if word == value and isinstance(word, bool) == isinstance(value, bool):
-                    return word  # not the value: 1.0 given for 1 would be another run
-                allowed.append(str(word))
-        if head in ("list", "tuple", "dict") and isinstance(value, list | tuple | dict):
-            return value
-    wanted = f"one of {', '.join(allowed)}" if allowed else f"of type {field.type}"
-    near = suggestion(value, allowed) if isinstance(value, str) and difflib.get_close_matches(value, allowed, 1) else ""
-    raise ValueError(f"{method}.{field.name} must be {wanted}, got {value!r}{near}")
-
-
-def _options(annotation: ast.expr) -> list[ast.expr]:
-    """The alternatives of `X | Y`, Union[X, Y] and Optional[X], in the order written."""
-    if isinstance(annotation, ast.BinOp):
-        return [*_options(annotation.left), *_options(annotation.right)]
-    if isinstance(annotation, ast.Subscript) and _head(annotation) in ("Union", "Optional"):
-        none = [ast.Constant(None)] if _head(annotation) == "Optional" else []
-        return [option for element in _elements(annotation) for option in _options(element)] + none
-    return [annotation]
-
-
-def _head(annotation: ast.expr) -> str:
-    """The word before the brackets, without its module: "Literal" for typing.Literal["a"]."""
-    return ast.unparse(annotation).partition("[")[0].rpartition(".")[2]
-
-
-def _elements(option: ast.Subscript) -> list[ast.expr]:
-    return option.slice.elts if isinstance(option.slice, ast.Tuple) else [option.slice]
 
 
 def register(name: str, **overrides: Any) -> Callable[[MethodType], MethodType]:
@@ -154,13 +52,13 @@ def _registered() -> dict[str, tuple[Path, str, dict[str, Any]]]:
     for path in sorted(FOLDER.glob("*.py")):
         if path.name == Path(__file__).name:
             continue
-        for node in _parse(path).body:
+        for node in parse(path).body:
             if not isinstance(node, ast.ClassDef):
                 continue
             for mark in node.decorator_list:
                 if isinstance(mark, ast.Call) and ast.unparse(mark.func) == "register":
                     name = ast.literal_eval(mark.args[0])
-                    found[name] = (path, node.name, {k.arg: ast.literal_eval(k.value) for k in mark.keywords if k.arg})
+                    found[name] = (path, node.name, {k.arg: value_of(k.value, path) for k in mark.keywords if k.arg})
     return found
 
 
@@ -173,7 +71,7 @@ def describe(spec: str) -> MethodInfo:
     """What `spec` stands for; ValueError with the nearest name if it stands for nothing."""
     if spec in _registered():
         path, class_name, overrides = _registered()[spec]
-        return _static(spec, spec, path, class_name, overrides)
+        return static(spec, spec, path, class_name, overrides)
     if spec.endswith(".py"):
         raise ValueError(f"method {spec!r}: name the class too, as in {spec}:MyMethod")
     if ":" not in spec:
@@ -181,7 +79,7 @@ def describe(spec: str) -> MethodInfo:
     path, class_name = locate(spec)
     name = f"{path.stem}.{class_name}"
     try:
-        return _static(
+        return static(
             name, f"{path}:{class_name}" if spec.partition(":")[0].endswith(".py") else spec, path, class_name, {}
         )
     except NotStatic:
@@ -204,7 +102,7 @@ def locate(spec: str) -> tuple[Path, str]:
             raise ValueError(f"method {spec!r}: there is no module {where}")
         path = Path(found.origin)
     try:
-        classes = [node.name for node in _parse(path).body if isinstance(node, ast.ClassDef)]
+        classes = [node.name for node in parse(path).body if isinstance(node, ast.ClassDef)]
     except SyntaxError as error:
         raise ValueError(f"method {spec!r}: {path.name} line {error.lineno}: {error.msg}") from error
     if class_name not in classes:
@@ -262,92 +160,6 @@ def _import_file(path: Path) -> ModuleType:
     return module
 
 
-class NotStatic(Exception):
-    """The source text alone does not tell; the class must be imported."""
-
-
-def _parse(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"), str(path))
-
-
-def _static(name: str, spec: str, path: Path, class_name: str, overrides: dict[str, Any]) -> MethodInfo:
-    fields: dict[str, Field] = {}
-    facts: dict[str, Any] = {"num_networks": 1, "needs": (), "paper": "", "presets": {}}
-    lineage = _lineage(path, class_name)
-    for source, node in reversed(lineage):  # the class itself comes last and wins
-        _read_class(source, node, fields, facts)
-    for key, value in overrides.items():
-        fields[key] = dataclasses.replace(fields[key], default=value)
-    summary = (ast.get_docstring(lineage[0][1]) or "").split("\n")[0]
-    return MethodInfo(name, spec, path, summary, fields=tuple(fields.values()), **facts)
-
-
-def _lineage(path: Path, class_name: str) -> list[tuple[Path, ast.ClassDef]]:
-    """The class and its bases of ours, nearest first; NotStatic where a base is imported from outside `methods`."""
-    tree = _parse(path)
-    node = next((n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == class_name), None)
-    if node is None:
-        raise NotStatic
-    imported = {
-        a.asname or a.name: (n.module or "", a.name)
-        for n in tree.body
-        if isinstance(n, ast.ImportFrom)
-        for a in n.names
-    }
-    found = [(path, node)]
-    for base in (ast.unparse(b).rpartition(".")[2] for b in node.bases):
-        if base in ("Method", "LossMethod"):
-            continue
-        if base in imported:
-            module, original = imported[base]
-            stem = module.removeprefix("methods").removeprefix(".")
-            if not module.startswith("methods") or not (FOLDER / f"{stem}.py").is_file():
-                raise NotStatic
-            found += _lineage(FOLDER / f"{stem}.py", original)
-        else:
-            found += _lineage(path, base)
-    return found
-
-
-def _read_class(path: Path, node: ast.ClassDef, fields: dict[str, Field], facts: dict[str, Any]) -> None:
-    lines = path.read_text(encoding="utf-8").splitlines()
-    is_dataclass = any("dataclass" in ast.unparse(mark) for mark in node.decorator_list)
-    for item in node.body:
-        if not isinstance(item, ast.AnnAssign | ast.Assign):
-            continue
-        target = item.target if isinstance(item, ast.AnnAssign) else item.targets[0]
-        if not isinstance(target, ast.Name):
-            continue
-        annotation = _written(item.annotation) if isinstance(item, ast.AnnAssign) else "ClassVar"
-        if "ClassVar" in annotation:
-            if target.id in facts and item.value is not None:
-                facts[target.id] = _needs(item.value) if target.id == "needs" else _literal(item.value)
-        elif is_dataclass:
-            meaning = lines[(item.end_lineno or item.lineno) - 1].partition("#")[2].strip()
-            default = None if item.value is None else _literal(item.value)
-            fields[target.id] = Field(target.id, annotation, default, meaning, required=item.value is None)
-
-
-def _written(annotation: ast.expr) -> str:
-    """An annotation as text, without the quotes that some put around it."""
-    if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):
-        return annotation.value
-    return ast.unparse(annotation)
-
-
-def _literal(node: ast.expr) -> Any:
-    try:
-        return ast.literal_eval(node)
-    except ValueError as error:  # an expression: only running the module tells
-        raise NotStatic from error
-
-
-def _needs(node: ast.expr) -> tuple[str, ...]:
-    if not isinstance(node, ast.Call) or node.args:
-        raise NotStatic
-    return tuple(k.arg for k in node.keywords if k.arg and _literal(k.value))
-
-
 def _imported(name: str, spec: str, path: Path) -> MethodInfo:
     cls: Any = load(spec)[0]
     fields = []
@@ -359,7 +171,17 @@ def _imported(name: str, spec: str, path: Path) -> MethodInfo:
         text = f.type if isinstance(f.type, str) else f.type.__name__ if isinstance(f.type, type) else str(f.type)
         fields.append(Field(f.name, text.replace("typing.", ""), default, required=required))
     summary = (cls.__doc__ or "").split("\n")[0]
-    presets = getattr(cls, "presets", {})
+    told = tuple(cls.needs.declared())
     return MethodInfo(
-        name, spec, path, summary, cls.paper, cls.num_networks, tuple(cls.needs.declared()), presets, tuple(fields)
+        name,
+        spec,
+        path,
+        summary,
+        cls.paper,
+        cls.num_networks,
+        told,
+        cls.presets,
+        tuple(fields),
+        cls.card,
+        cls.shortest,
     )

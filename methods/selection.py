@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 
-def smallest(losses: Tensor, keep: int) -> Tensor:
+def smallest(losses: Tensor, keep: int | Tensor) -> Tensor:
     """Return a (..., B) mask of the `keep` smallest losses in each row; all False for keep <= 0.
 
     Ties go to the sample that comes first, so the mask is the same on every device.

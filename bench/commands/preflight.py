@@ -67,12 +67,15 @@ def _freeze(store: Store, dataset: datasets.Dataset, todo: Sequence[Planned], da
     """Draw the wrong labels once, before the runs that share them, and keep the files that they come from."""
     from bench.data.noisy import frozen, split_of, with_foreign
 
-    seen = set()
+    told_transition = {}
     for run in todo:
         key = (run.noise, run.config.noise.seed)
-        if key not in seen:
-            seen.add(key)
+        if key not in told_transition:
             keep(NoiseSpec.parse(run.noise), store.noise / "files")
             corruption = frozen(dataset, run.config.noise, store.noise, data_dir)
             with_foreign(dataset, corruption, data_dir)
             split_of(corruption, asdict(run.config.dataset), run.config.noise.seed)
+            told_transition[key] = corruption.transition is not None
+        if not told_transition[key] and "transition" in registry.describe(run.spec).needs:
+            name = run.config.method.name
+            raise ValueError(f"method {name!r} must be told the transition matrix, and noise {run.noise!r} has none")

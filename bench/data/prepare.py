@@ -119,9 +119,10 @@ def _placed(
     """The samples `index` of images and their labels: on the device, or read from disk batch by batch."""
     train = config.train
     how = (info, device, train.channels_last, train.augment, train.normalise)
+    more = {"strong": train.strong, "rotate": train.rotate}
     if info.resident:
-        return Resident(images[index], labels[index], *how)
-    return Streamed(images, index, labels[index], *how)
+        return Resident(images[index], labels[index], *how, **more)
+    return Streamed(images, index, labels[index], *how, **more)
 
 
 def _known_classes(dataset: Dataset, known: int | None) -> Dataset:

@@ -1,7 +1,8 @@
 """What a method may know, made from a run's config and data."""
 
+import weakref
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -29,7 +30,10 @@ class RunTask(Task):
     ) -> None:
         self.num_classes, self.device, self.needs = info.num_classes, device, needs
         self.num_train, self.epochs = len(splits["train"]), config.train.epochs
+        self.batch_size = config.train.batch_size
         self.optimizers: list[torch.optim.Optimizer] = []
+        self.forward_samples = 0  # images that went forward through a network, in training and out of it
+        self._networks: list[weakref.ref[nn.Module]] = []  # some serve for a moment only
         self._config, self._info = config, info
         # a fact or a split that was not declared is not merely refused: it is not here
         self._facts = {name: value for name, value in facts.items() if name in needs.declared()}
@@ -77,20 +81,53 @@ class RunTask(Task):
         seed = derive(self._config.seed, "init", k)
         network = networks.build(train.network, self._info, seed=seed, precision=train.precision)
         layout = torch.channels_last if train.channels_last else torch.contiguous_format
-        return convert_conv2d_weight_memory_format(network.to(self.device), layout)
+        network = convert_conv2d_weight_memory_format(network.to(self.device), layout)
+        network.register_forward_pre_hook(self._count)
+        self._networks.append(weakref.ref(network))
+        return network
 
-    def make_optimizer(self, params: Iterable[nn.Parameter], **overrides: Any) -> torch.optim.Optimizer:
-        settings = {"weight_decay": self._config.train.optimizer.weight_decay, "fused": True}
-        lr, momentum = self._config.train.optimizer.lr, self._config.train.optimizer.momentum
+    def _count(self, network: nn.Module, args: tuple[Tensor, ...]) -> None:
+        self.forward_samples += len(args[0])
+
+    def make_optimizer(
+        self,
+        params: Iterable[nn.Parameter],
+        *,
+        name: str | None = None,
+        follow: Literal["run", "phase", "constant"] = "run",
+        **overrides: Any,
+    ) -> torch.optim.Optimizer:
+        run = self._config.train.optimizer
+        settings: dict[str, Any] = {"lr": run.lr, "weight_decay": run.weight_decay, "fused": True}
         optimizer: torch.optim.Optimizer
-        if self._config.train.optimizer.name == "adam":
-            optimizer = torch.optim.Adam(params, **{"lr": lr, "betas": (momentum, 0.999), **settings, **overrides})
+        if (name or run.name) == "adam":
+            beta = (
+                run.momentum if run.name == "adam" else 0.9
+            )  # another optimiser than the run's: at its usual momentum
+            optimizer = torch.optim.Adam(params, **{**settings, "betas": (beta, 0.999), **overrides})
         else:
-            optimizer = torch.optim.SGD(params, **{"lr": lr, "momentum": momentum, **settings, **overrides})
+            settings |= {"momentum": run.momentum if run.name == "sgd" else 0.9, **overrides}
+            settings.setdefault("nesterov", run.nesterov and settings["momentum"] > 0)
+            optimizer = torch.optim.SGD(params, **settings)
         for group in optimizer.param_groups:
-            group["base_lr"] = group["lr"]  # what the schedule's factor multiplies
+            group["base_lr"], group["follow"] = group["lr"], follow  # what the schedule's factor multiplies, and when
+        if run.clip_norm is not None:
+            self._clip(optimizer, run.clip_norm)
         self.optimizers.append(optimizer)
         return optimizer
+
+    def _clip(self, optimizer: torch.optim.Optimizer, largest: float) -> None:
+        """Let no step see a gradient of a larger norm, each network by its own: none depends on another's."""
+        own = {id(p): p for group in optimizer.param_groups for p in group["params"]}
+        alive = [network for found in self._networks if (network := found()) is not None]
+        parts = [[own.pop(id(p)) for p in network.parameters() if id(p) in own] for network in alive]
+        parts.append(list(own.values()))  # what belongs to the method itself
+
+        def clip(*_: Any) -> None:
+            for part in parts:
+                nn.utils.clip_grad_norm_(part, largest)
+
+        optimizer.register_step_pre_hook(clip)
 
     def rng(self, stream: str, clock: Clock) -> torch.Generator:
         return torch.Generator().manual_seed(derive(self._config.seed, "method", stream, clock.epoch, clock.step))

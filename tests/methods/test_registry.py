@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from methods import LossMethod, available, create, describe, register, registry
-from methods.registry import Field, cast, load
+from methods.fields import Field, cast
+from methods.registry import load
 
 HEAD = """
 from dataclasses import dataclass, field

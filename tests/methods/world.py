@@ -70,11 +70,20 @@ def trainer(what: str | Method, data: Dataset | Prepared | None = None, *, devic
     else:
         info = registry.describe(what)
         method, name, params = registry.create(what, **params), info.name, info.resolve(params)
+        settings = possible(info, settings)
     run = config(name, params, **settings)
     if not isinstance(data, Prepared):
         data = data or blobs()
         data = assemble(run, data, frozen(data, run.noise, None), device)
     return Trainer(run, data, method, device)
+
+
+def possible(info: registry.MethodInfo, settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings with an epoch for every phase, and with trusted samples where the method asks for them."""
+    settings = {"epochs": max(3, info.shortest), **settings}
+    if "trusted" in info.needs:
+        settings["dataset"] = {"trusted": 6, **settings.get("dataset", {})}
+    return settings
 
 
 def finish(started: Trainer) -> Trainer:
