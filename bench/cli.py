@@ -57,7 +57,8 @@ def parser() -> Parser:
     listing = verbs.add_parser("list", help="what can be named: " + ", ".join(LISTED))
     listing.add_argument("what", choices=LISTED, metavar="|".join(LISTED))
     listing.add_argument("--json", action="store_true", help="one JSON document on standard output")
-    listing.add_argument("--markdown", action="store_true", help="of noise: the table of noise/README.md")
+    listing.add_argument("--markdown", action="store_true", help="of noise and methods: as tables for a page")
+    listing.add_argument("--card", metavar="NAME", help="of methods: all about one of them")
     show = verbs.add_parser("show", help="all about one run")
     show.add_argument("run_id", metavar="RUN_ID", help="or the first letters of one")
     show.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
@@ -219,6 +220,12 @@ def _running(run: argparse.ArgumentParser) -> None:
         choices=("keep", "rerun"),
         default="keep",
         help="finished runs made by other code: keep them (default), or train them again",
+    )
+    how.add_argument(
+        "--per-sample",
+        choices=("last", "every"),
+        help="write a table of all training samples into the run's folder, after the last epoch or after each: loss, "
+        "confidence, prediction, whether selected, new label (.npz; .parquet where pyarrow is installed)",
     )
     how.add_argument("--no-retry-failed", action="store_true", help="leave runs alone that failed in an earlier launch")
     _tabling(run)

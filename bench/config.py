@@ -160,7 +160,12 @@ class RunConfig:
             (0 <= train.schedule.final < 1, "schedule.final", train.schedule.final, "in [0, 1)"),
             (train.schedule.cycles >= 1, "schedule.cycles", train.schedule.cycles, "at least 1"),
             (0 <= train.schedule.warm_up < 1, "schedule.warm_up", train.schedule.warm_up, "in [0, 1)"),
-            (optimizer.clip_norm is None or optimizer.clip_norm > 0, "clip_norm", optimizer.clip_norm, "above 0"),
+            (
+                optimizer.clip_norm is None or optimizer.clip_norm > 0,
+                "optimizer.clip_norm",
+                optimizer.clip_norm,
+                "above 0",
+            ),
             (0 <= train.rotate <= 180, "rotate", train.rotate, "in [0, 180] degrees"),
             (train.threads >= 1, "threads", train.threads, "at least 1"),
             (train.trace_samples >= 0, "trace_samples", train.trace_samples, "at least 0"),

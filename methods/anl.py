@@ -44,6 +44,11 @@ class ANLCE(Method):
     beta: float = 5.0  # of the normalised negative loss
     shrinkage: float = 5e-5  # of the sum of all absolute weights (the paper's delta)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.shrinkage < 0:
+            raise ValueError(f"shrinkage must be at least 0, got {self.shrinkage}")
+
     def update(self, batch: Batch, clock: Clock) -> Step:
         logp = self.nets[0](batch.x).log_softmax(-1)
         active, negative = (f(logp, batch.y) for f in (normalised_cross_entropy, normalised_negative_cross_entropy))

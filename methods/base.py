@@ -8,6 +8,7 @@ and the like for every method, and no method can look.
 
 from __future__ import annotations
 
+import itertools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -143,8 +144,9 @@ class Task(ABC):
     ) -> Iterable[Batch]:
         """Batches of a split ("train", "val" or "trusted") for the present epoch, sized (`len` works).
 
-        `views` are "weak" (the run's augmentation) or "plain" (none). Loaders of one `stream` share order and draws;
-        give another name to a second, independent pass. `subset` holds positions in the split, (n,) int64.
+        `views` are "weak" (the run's augmentation), "strong" (more of it) or "plain" (none). Loaders of one `stream`
+        share order and draws; give another name to a second, independent pass. `subset` holds positions in the split,
+        (n,) int64.
         """
 
     @abstractmethod
@@ -298,25 +300,36 @@ class LossMethod(Method):
         return step.detached()
 
 
-def zip_cycle(a: Iterable[Any], b: Iterable[Any]) -> ZipCycle:
-    """Pairs (batch of a, batch of b), as long as `a`; `b` starts again when it ends, and (x, None) if it is empty."""
+Rounds = Iterable[Any] | Callable[[int], Iterable[Any]]
+
+
+def zip_cycle(a: Iterable[Any], b: Rounds) -> ZipCycle:
+    """Pairs (batch of a, batch of b), as long as `a`; `b` starts again when it ends, and (x, None) if it is empty.
+
+    `b` may be a function of the round, from 0, so that its batches are drawn anew each time it starts.
+    """
     return ZipCycle(a, b)
 
 
 class ZipCycle:
     """The sized iterable behind `zip_cycle`."""
 
-    def __init__(self, a: Iterable[Any], b: Iterable[Any]) -> None:
+    def __init__(self, a: Iterable[Any], b: Rounds) -> None:
         self.a, self.b = a, b
 
     def __len__(self) -> int:
         return len(self.a)  # type: ignore[arg-type]   # loaders are sized
 
     def __iter__(self) -> Iterator[tuple[Any, Any]]:
-        other = iter(self.b)
+        rounds = map(self._round, itertools.count())
+        other, empty = next(rounds), False
         for first in self.a:
             second = next(other, None)
-            if second is None:
-                other = iter(self.b)
+            if second is None and not empty:
+                other = next(rounds)
                 second = next(other, None)
+                empty = second is None
             yield first, second
+
+    def _round(self, number: int) -> Iterator[Any]:
+        return iter(self.b(number) if callable(self.b) else self.b)

@@ -69,6 +69,6 @@ class CDR(Method):
         merit = [(g * w).abs() for g, w in zip(gradients, weights, strict=True)]
         total = sum(m.numel() for m in merit)
         keep = max(1, int((1 - rate) * total + 1e-9))
-        least = torch.cat([m.flatten() for m in merit]).kthvalue(total - keep + 1).values
+        least = torch.cat([m.flatten() for m in merit]).topk(keep, sorted=False).values.min()
         for g, m in zip(gradients, merit, strict=True):
             g.mul_((m >= least) * (1 - rate if self.grad_scale else 1.0))

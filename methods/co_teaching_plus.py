@@ -62,7 +62,8 @@ class CoTeachingPlus(Forgetting, LossMethod):
         """The mask (K, B) of each network's int(R n) easiest of the n samples on which the decisions differ."""
         decided = logits.argmax(-1)
         differ = decided[0] != decided[1]  # (B,)
-        keep = (self.kept_share(clock) * differ.sum() + 1e-9).long()
+        # in double precision: .84 * 75 is 63, and 62.999996 in float32
+        keep = (self.kept_share(clock) * differ.sum().double() + 1e-9).long()
         kept = smallest(loss.masked_fill(~differ, torch.inf), keep)
         kept = torch.where(keep > 0, kept, differ)
         return torch.where(differ.any(), kept, torch.ones_like(kept))

@@ -54,6 +54,8 @@ class CORES2(LossMethod):
         super().__post_init__()
         if not 0 <= self.quiet < self.full <= 1:
             raise ValueError(f"quiet and full must ascend in [0, 1], got {self.quiet} and {self.full}")
+        if self.beta < 0 or not 0 <= self.sieve <= 1:
+            raise ValueError(f"beta must be at least 0 and sieve in [0, 1], got {self.beta} and {self.sieve}")
 
     def setup(self, task: Task) -> None:
         super().setup(task)

@@ -52,6 +52,7 @@ class DivideMix(Method):
         "symmetric 20 % 25, else 150 (assembled from the repository's threads); threshold .6 at 90 %",
     )
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "uniform:digits": {"params": {"warm_up": 0.15}},
         "paper": DIVIDEMIX,
         "paper:cifar100": {"params": {"warm_up": 30 / 300, "lambda_u": 150.0}},
         "paper_asymmetric": {**DIVIDEMIX, "params": {"warm_up_penalty": True, "lambda_u": 0.0}},
@@ -79,6 +80,9 @@ class DivideMix(Method):
         for name in ("temperature", "loss_history"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
+        for name in ("alpha", "lambda_u", "ramp"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}")
         if not 0 < self.warm_up < 1:
             raise ValueError(f"warm_up must be in (0, 1), got {self.warm_up}")
 
@@ -121,11 +125,12 @@ class DivideMix(Method):
         labelled, rest = trusted.nonzero().flatten(), (~trusted).nonzero().flatten()
         if clock.phase == "warm_up" or len(labelled) < 2:
             return Pass(self.task.loader(stream=f"net{k + 1}"), partial(self.update, k=k), name=f"net{k + 1}")
-        loaders = [
-            self.task.loader(("weak", "weak"), subset=subset, batch_size=self.half_batch, stream=f"{name}{k + 1}")
-            for name, subset in (("labelled", labelled), ("unlabelled", rest))
-        ]
-        return Pass(zip_cycle(*loaders), partial(self.mix, k=k), name=f"net{k + 1}")
+        two_views = partial(self.task.loader, ("weak", "weak"), batch_size=self.half_batch)
+        pairs = zip_cycle(
+            two_views(subset=labelled, stream=f"labelled{k + 1}"),
+            lambda number: two_views(subset=rest, stream=f"unlabelled{k + 1}.{number}"),
+        )
+        return Pass(pairs, partial(self.mix, k=k), name=f"net{k + 1}")
 
     @property
     def half_batch(self) -> int:
@@ -136,7 +141,9 @@ class DivideMix(Method):
         """Cross entropy on the given labels, for network k alone."""
         logp = self.nets[k](batch.x).log_softmax(-1)
         loss = cross_entropy(logp, batch.y).mean()
-        self.learn(loss - entropy(logp).mean() if self.warm_up_penalty and clock.phase == "warm_up" else loss)
+        if self.warm_up_penalty and clock.phase == "warm_up":
+            loss = loss - entropy(logp).mean()
+        self.learn(loss)
         return self.lone_step(k, loss)
 
     def mix(self, pair: Pair, clock: Clock, k: int) -> Step:
@@ -146,10 +153,10 @@ class DivideMix(Method):
         self.nets.eval()
         if self.compat == "reference":
             self.nets[k].train()
-        with torch.no_grad():
+        with torch.no_grad():  # in the code's order: in training mode the last batch seen counts most
+            guessed = sharpen(self.guess(rest.views, [k, 1 - k]), self.temperature) if rest else None
             own = self.guess(labelled.views, [k])
             refined = sharpen(weight * one_hot(labelled.y, own.shape[-1]) + (1 - weight) * own, self.temperature)
-            guessed = sharpen(self.guess(rest.views, [k, 1 - k]), self.temperature) if rest else None
         self.nets.train()
         known = [(view, refined) for view in labelled.views]
         guesses = [(view, guessed) for view in rest.views] if rest and guessed is not None else []

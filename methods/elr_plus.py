@@ -83,6 +83,8 @@ class ELRPlus(Method):
         for name in ("beta", "average"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be in [0, 1), got {getattr(self, name)}")
+        if self.alpha < 0:
+            raise ValueError(f"alpha must be at least 0, got {self.alpha}")
 
     def setup(self, task: Task) -> None:
         super().setup(task)
@@ -118,7 +120,8 @@ class ELRPlus(Method):
         return soft_cross_entropy(logp, label).mean() + ramp * self.weight * pull
 
     def judgement(self) -> Judgement:
-        belief = self.target / self.target.sum(-1, keepdim=True).clamp(min=1e-8)
+        target = self.target + 1e-8  # where a network has not met a sample yet, all classes alike
+        belief = target / target.sum(-1, keepdim=True)
         given = self.task.labels().expand(self.num_networks, -1)[..., None]
         return Judgement(clean_score=belief.gather(-1, given).squeeze(-1), relabelled=belief.mean(0))
 

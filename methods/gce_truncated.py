@@ -56,6 +56,8 @@ class TruncatedGCE(LossMethod):
         super().__post_init__()
         if not 0 < self.q <= 1 or not 0 < self.k < 1:
             raise ValueError(f"q must be in (0, 1] and k in (0, 1), got {self.q} and {self.k}")
+        if not 0 <= self.start <= 1 or not 0 <= self.every <= 1:
+            raise ValueError(f"start and every must be shares in [0, 1], got {self.start} and {self.every}")
 
     def setup(self, task: Task) -> None:
         super().setup(task)

@@ -40,6 +40,7 @@ class JoCoR(Forgetting):
         tuned="L per noise setting: .9, .65 at 80 %, .85 on CIFAR-100; the code's default is .1",
     )
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "uniform:digits": {"params": {"agreement": 0.5}},
         "paper": {**CO_TEACHING, "network": "cnn6"},
         "paper:cifar100": {**CO_TEACHING_CIFAR100, "params": {"agreement": 0.85}},
     }

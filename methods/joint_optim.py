@@ -88,10 +88,12 @@ class JointOptim(Method):
             self.restart()
 
     def epoch(self, clock: Clock) -> Iterator[Pass]:
+        if clock.phase == "optimise":
+            self.recent[clock.epoch % self.memory] = 0  # else one that no batch holds would keep an older prediction
         yield Pass(self.task.loader(), self.update)
         if clock.phase == "optimise" and clock.epoch + 1 >= epochs_of(self.renew, clock.epochs):
             total = self.recent[: min(self.memory, clock.epoch + 1)].sum(0)
-            seen = total.sum(-1, keepdim=True)  # a sample that no batch held keeps its label
+            seen = total.sum(-1, keepdim=True)  # in how many epochs; a sample that no batch held keeps its label
             self.soft.copy_(torch.where(seen > 0, total / seen.clamp(min=1e-8), self.soft))
 
     def update(self, batch: Batch, clock: Clock) -> Step:

@@ -21,6 +21,7 @@ from methods.losses import (
     proselflc,
     self_trust,
 )
+from methods.mixing import one_hot
 from methods.recipes import PROSELFLC_200EP, PROSELFLC_CVPR21
 from methods.registry import register
 
@@ -126,7 +127,10 @@ class BootstrapHard(Weighted):
     }
 
     def losses(self, logits: Tensor, batch: Batch, clock: Clock) -> Step:
-        return Step(bootstrap_hard(logits.log_softmax(-1), batch.y, self.e).mean(-1))
+        logp = logits.log_softmax(-1)
+        decided = one_hot(logp[0].detach().argmax(-1), logp.shape[-1])
+        target = corrected_label(decided, batch.y, decided.new_full((len(batch.y),), self.e))
+        return Step(bootstrap_hard(logp, batch.y, self.e).mean(-1), relabelled=target)
 
 
 @register("proselflc")

@@ -6,7 +6,7 @@ applied to the losses of all labels (backward). Formulas are in `methods.transit
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -80,6 +80,7 @@ class Corrected(LossMethod):
     needs: ClassVar[Needs] = Needs(noisy_val=True)
     shortest: ClassVar[int] = 2
     paper: ClassVar[str] = "arXiv:1609.03683"
+    first_rate: ClassVar[Literal["phase", "constant"]] = "phase"  # what the rate of the first phase follows
     estimate: float = 0.5  # share of the epochs after which T is estimated
     filter_outlier: bool = True  # leave the surest 3 % of the samples out when looking for anchors
 
@@ -91,13 +92,16 @@ class Corrected(LossMethod):
     def setup(self, task: Task) -> None:
         self.task = task
         self.nets = nn.ModuleList([task.make_network(0)])
-        self.optimizer = task.make_optimizer(self.nets.parameters(), follow="phase")
         self.best = Best(task)
         self.transition = nn.Buffer(torch.eye(task.num_classes, device=task.device))
         self.predicted = nn.Buffer(torch.zeros(task.num_train, task.num_classes, device=task.device))
 
     def phases(self) -> list[tuple[str, int]]:
         return phases_of(self.task.epochs, estimate=self.estimate, train=1 - self.estimate)
+
+    def on_phase(self, clock: Clock) -> None:
+        follow = self.first_rate if clock.phase == "estimate" else "phase"
+        self.optimizer = self.task.make_optimizer(self.nets.parameters(), follow=follow)
 
     def epoch(self, clock: Clock) -> Iterator[Pass]:
         if clock.phase == "train" and clock.phase_epoch == 0:
@@ -168,6 +172,7 @@ class Backward(Corrected):
         deviations=(*ESTIMATED, "singular values of the estimate below 1 % of the largest are not inverted"),
     )
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "uniform:digits": {"params": {"filter_outlier": False}},
         "paper": LOSS_CORRECTION,
         "paper:cifar100": {**LOSS_CORRECTION_CIFAR100, "params": {"filter_outlier": False}},
     }
@@ -191,6 +196,7 @@ class DualT(Corrected):
     """Estimate how labels flip in two steps, of which only one needs good probabilities, and train through it."""
 
     paper: ClassVar[str] = "arXiv:2006.07805"
+    first_rate: ClassVar[Literal["phase", "constant"]] = "constant"  # too short a phase for the run's steps
     card: ClassVar[Card] = Card(
         title="Dual T: Reducing Estimation Error for Transition Matrix in Label-noise Learning; Yao et al.; NeurIPS "
         "2020",

@@ -41,6 +41,7 @@ class MetaWeightNet(Method):
         ),
     )
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "uniform:digits": {"params": {"weight_lr": 0.1}},
         "paper": {
             "network": "resnet32",
             "epochs": 120,
@@ -48,7 +49,7 @@ class MetaWeightNet(Method):
             "augment": "crop_flip_reflect",
             "optimizer": {**SGD, "lr": 0.1, "weight_decay": 5e-4},
             "schedule": {"name": "steps", "steps": [80 / 120, 100 / 120], "gamma": 0.1},
-        }
+        },
     }
     hidden: int = 100  # units of the weighting network
     weight_lr: float = 1e-3  # its learning rate, by Adam

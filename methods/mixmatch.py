@@ -34,8 +34,9 @@ class Mixed:
 
     def unevenness(self) -> Tensor:
         """KL(u || mean p): how far from equally the classes are used by all rows together."""
-        mean = self.logp.exp().mean(0).clamp(min=1e-8)
-        return -mean.log().mean() - math.log(len(mean))
+        rows, classes = self.logp.shape
+        mean = self.logp.logsumexp(0) - math.log(rows)  # of log p: a class that nobody predicts still sends a gradient
+        return -mean.mean() - math.log(classes)
 
 
 def mixmatch(

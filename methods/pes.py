@@ -6,6 +6,7 @@ whose label is predicted, `pes_semi` with MixMatch, the others being unlabelled.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -29,7 +30,7 @@ class Progressive(Method):
     """Warm up, give the tail fresh weights and train it alone for a little while, then trust what is predicted."""
 
     paper: ClassVar[str] = "arXiv:2106.15853"
-    looks: ClassVar[tuple[str, ...]] = ("plain",)  # the views whose mean prediction decides
+    looks: ClassVar[tuple[str, ...]] = ("weak", "weak")  # the views whose mean prediction decides
     refine_lr: float = 1e-4  # Adam's rate while a tail is trained alone
 
     def setup(self, task: Task) -> None:
@@ -50,6 +51,9 @@ class Progressive(Method):
         tail = nn.ModuleList([*list(net.stages)[len(net.stages) - stages :], net.head])
         self.nets.requires_grad_(False)
         tail.requires_grad_(True)
+        for weight in tail.parameters():  # fresh weights have no momentum; zeros, since torch's fused SGD needs all
+            for value in self.optimizer.state.get(weight, {}).values():
+                value.zero_()
         self.refining = self.task.make_optimizer(
             tail.parameters(), name="adam", follow="constant", lr=self.refine_lr, weight_decay=0.0
         )
@@ -79,11 +83,15 @@ class Progressive(Method):
         return Step(loss[None]).detached()
 
     def class_weights(self, highest: float) -> Tensor:
-        """mean(n) / n_c of the n_c confident samples labelled c, (C,), at most `highest`; 0 where there is none."""
+        """mean(n) / n_c of the n_c confident samples labelled c, (C,), at most `highest`; 0 where there is none.
+
+        The mean is that of the classes which have some.
+        """
         labels = self.task.labels()
         counts = torch.zeros(self.task.num_classes, device=labels.device)
         counts.scatter_add_(0, labels, self.confident.float())
-        weights = counts.mean() / counts.clamp(min=1)
+        mean = counts.sum() / (counts > 0).sum().clamp(min=1)
+        weights = mean / counts.clamp(min=1)
         return torch.where(counts > 0, weights, 0.0).clamp(max=highest)
 
     def judgement(self) -> Judgement | None:
@@ -107,6 +115,7 @@ class PES(Progressive):
         ),
     )
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "uniform:digits": {"params": {"warm_up": 0.4, "refine_stage": 0.15, "refine_head": 0.15, "refine_lr": 0.002}},
         "paper": {
             "network": "resnet18",
             "epochs": 212,
@@ -157,7 +166,6 @@ class PESSemi(Progressive):
     """Refine the head, then take what is predicted as labelled and the rest as unlabelled."""
 
     shortest: ClassVar[int] = 3
-    looks: ClassVar[tuple[str, ...]] = ("weak", "weak")
     card: ClassVar[Card] = Card(
         title=TITLE,
         equations="Algorithm 1; then MixMatch with argmax p = y labelled, class weights mean(n) / n_c at most 3",
@@ -171,6 +179,7 @@ class PESSemi(Progressive):
         tuned="lambda_u per noise setting, 5 to 150",
     )
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "uniform:digits": {"params": {"warm_up": 0.3, "refine": 0.15, "refine_lr": 0.01}},
         "paper": {
             "network": "preact_resnet18",
             "epochs": 300,
@@ -197,6 +206,9 @@ class PESSemi(Progressive):
             )
         if self.temperature <= 0:
             raise ValueError(f"temperature must be above 0, got {self.temperature}")
+        for name in ("alpha", "alpha_late", "lambda_u", "ramp"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}")
 
     def phases(self) -> list[tuple[str, int]]:
         rest = 1 - self.warm_up - self.refine
@@ -206,13 +218,14 @@ class PESSemi(Progressive):
         labelled, rest = self.confident.nonzero().flatten(), (~self.confident).nonzero().flatten()
         if len(labelled) < 2:
             return Pass(self.task.loader(), self.update)
-        size = max(2, self.task.batch_size // 2)
-        loaders = [
-            self.task.loader(("weak", "weak"), subset=subset, batch_size=size, stream=name)
-            for name, subset in (("labelled", labelled), ("unlabelled", rest))
-        ]
-        weights = self.class_weights(3.0)
-        return Pass(zip_cycle(*loaders), lambda pair, clock: self.mix(pair, clock, weights))
+        # a batch has as large a share of unlabelled samples as the data, but at most half
+        doubtful = max(2, int(self.task.batch_size * min(0.5, len(rest) / len(self.confident))))
+        two_views = partial(self.task.loader, ("weak", "weak"))
+        pairs = zip_cycle(
+            two_views(subset=labelled, batch_size=max(2, self.task.batch_size - doubtful), stream="labelled"),
+            lambda number: two_views(subset=rest, batch_size=doubtful, stream=f"unlabelled.{number}"),
+        )
+        return Pass(pairs, partial(self.mix, weights=self.class_weights(3.0)))
 
     def mix(self, pair: tuple[Batch, Batch | None], clock: Clock, weights: Tensor) -> Step:
         """MixMatch on confident samples and the rest."""

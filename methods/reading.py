@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import functools
 import operator
 from collections.abc import Callable
 from pathlib import Path
@@ -31,6 +32,13 @@ class NotStatic(Exception):
 
 
 def parse(path: Path) -> ast.Module:
+    """The syntax tree of a file, for reading alone: whoever asks again gets the same one while the file stays."""
+    now = path.stat()
+    return _parsed(path, now.st_mtime_ns, now.st_size)
+
+
+@functools.lru_cache
+def _parsed(path: Path, modified: int, size: int) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"), str(path))
 
 
@@ -39,6 +47,8 @@ def static(name: str, spec: str, path: Path, class_name: str, overrides: dict[st
     fields: dict[str, Field] = {}
     facts: dict[str, Any] = {"num_networks": 1, "needs": (), "paper": "", "presets": {}, "card": None, "shortest": 1}
     lineage = _lineage(path, class_name)
+    if len({(source, node.name) for source, node in lineage}) < len(lineage):  # Python's order of bases decides
+        raise NotStatic
     for source, node in reversed(lineage):  # the class itself comes last and wins
         _read_class(source, node, fields, facts)
     for key, value in overrides.items():
@@ -96,12 +106,27 @@ def _fact(name: str, node: ast.expr, path: Path) -> Any:
         return value_of(node, path)
     if not isinstance(node, ast.Call) or node.args:
         raise NotStatic
-    given = {keyword.arg: value_of(keyword.value, path) for keyword in node.keywords if keyword.arg}
-    return Card(**given) if name == "card" else tuple(need for need, value in given.items() if value)
+    given: dict[str, Any] = {}
+    for keyword in node.keywords:
+        value = value_of(keyword.value, path)
+        given |= value if keyword.arg is None else {keyword.arg: value}
+    if name == "needs":
+        return tuple(need for need, value in given.items() if value)
+    try:
+        return Card(**given)
+    except TypeError as error:  # running the module says it better
+        raise NotStatic from error
 
 
 def value_of(node: ast.expr, path: Path) -> Any:
     """What an expression in `path` stands for; NotStatic for anything but literals, constants and arithmetic."""
+    try:
+        return _value(node, path)
+    except (ValueError, TypeError, ArithmeticError) as error:  # an expression, or a wrong one: running it tells
+        raise NotStatic from error
+
+
+def _value(node: ast.expr, path: Path) -> Any:
     if isinstance(node, ast.Name):
         return _constant(node.id, path)
     if isinstance(node, ast.Dict):
@@ -116,21 +141,21 @@ def value_of(node: ast.expr, path: Path) -> Any:
         return items if isinstance(node, ast.List) else tuple(items)
     if isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
         return _OPERATORS[type(node.op)](value_of(node.left, path), value_of(node.right, path))
-    try:
-        return ast.literal_eval(node)
-    except ValueError as error:  # an expression: only running the module tells
-        raise NotStatic from error
+    return ast.literal_eval(node)
 
 
 def _constant(name: str, path: Path) -> Any:
     """The value assigned to `name` at the top of a file, or of the file of ours that it is imported from."""
     tree = parse(path)
+    given: list[ast.expr | None] = []
     for item in tree.body:
-        if isinstance(item, ast.Assign | ast.AnnAssign) and item.value is not None:
+        if isinstance(item, ast.Assign | ast.AnnAssign | ast.AugAssign) and item.value is not None:
             targets = item.targets if isinstance(item, ast.Assign) else [item.target]
-            if any(isinstance(target, ast.Name) and target.id == name for target in targets):
-                return value_of(item.value, path)
-    if name not in _imports(tree):
+            value = None if isinstance(item, ast.AugAssign) else item.value
+            given += [value for target in targets if isinstance(target, ast.Name) and target.id == name]
+    if len(given) == 1 and given[0] is not None:
+        return value_of(given[0], path)
+    if given or name not in _imports(tree):  # written more than once: what counts, only running tells
         raise NotStatic
     home, original = _home(*_imports(tree)[name])
     return _constant(original, home)

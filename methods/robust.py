@@ -176,6 +176,11 @@ class NCEAGCE(ActivePassive):
     a: float = 6.0  # A: a larger one makes the loss more linear in p_y
     q: float = 1.5  # exponent
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.a < 0 or self.q <= 0:
+            raise ValueError(f"a must be at least 0 and q above 0, got {self.a} and {self.q}")
+
     def passive(self, logp: Tensor, y: Tensor) -> Tensor:
         return asymmetric_generalised(logp, y, self.a, self.q)
 
@@ -199,6 +204,11 @@ class NCEAUL(ActivePassive):
     }
     a: float = 6.3  # A, above 1
     q: float = 1.5  # exponent
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.a <= 1 or self.q <= 0:
+            raise ValueError(f"a must be above 1 and q above 0, got {self.a} and {self.q}")
 
     def passive(self, logp: Tensor, y: Tensor) -> Tensor:
         return asymmetric_unhinged(logp, y, self.a, self.q)

@@ -3,7 +3,7 @@
 Liu, Zhu, Qu, You, ICML 2022, arXiv:2202.14026, eq. 4 to 8: a label is explained as f(x) + u^2 q - v^2 (1 - q).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -48,6 +48,7 @@ class SOP(Method):
         tuned="the rates of u and v by noise type: 1 and 10 symmetric, .1 and 100 asymmetric on CIFAR-100",
     )
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "uniform:digits": {"params": {"lr_u": 100.0, "lr_v": 100.0}},
         "paper": PREACT,
         "paper:cifar100": {"optimizer": {"weight_decay": 1e-3}, "params": {"lr_u": 1.0, "lr_v": 10.0}},
         "paper_asymmetric": PREACT,
@@ -70,7 +71,8 @@ class SOP(Method):
 
     def update(self, batch: Batch, clock: Clock) -> Step:
         u, v = (table[batch.index].requires_grad_() for table in (self.u, self.v))
-        logits = [self.nets[0](view) for view in batch.views]
+        # one forward pass of all views, as in the code: they share the statistics of batch norm
+        logits = self.nets[0](torch.cat(batch.views)).chunk(len(batch.views))
         loss, belief = self.loss(logits, batch.y, u, v)
         self.learn(loss)
         for table, row, rate in ((self.u, u, self.lr_u), (self.v, v, self.lr_v)):
@@ -79,7 +81,7 @@ class SOP(Method):
         score = -(u.detach() ** 2).T  # what a label owes to u, its network does not believe
         return Step(loss[None], clean_score=score, relabelled=belief).detached()
 
-    def loss(self, logits: list[Tensor], y: Tensor, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    def loss(self, logits: Sequence[Tensor], y: Tensor, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """The loss, a scalar, of the views' logits (B, C), and the prediction (B, C) freed from noise."""
         label = one_hot(y, logits[0].shape[-1])
         logp = logits[0].log_softmax(-1)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -77,6 +78,10 @@ def test_help_is_there_at_once(tmp_path):
         (["run", "--epoch", "3"], "run_bench.py run: unrecognized arguments: --epoch; did you mean --epochs?"),
         (["table", "--devices", "cpu"], "run_bench.py table: unrecognized arguments: --devices\n"),
         (["run", "--epochs", "x"], "run_bench.py run: argument --epochs: invalid int value: 'x'"),
+        (
+            ["run", "--per-sample", "first"],
+            "run_bench.py run: argument --per-sample: invalid choice: 'first' (choose from",
+        ),
         (["table", "--rule", "best"], "run_bench.py table: argument --rule: invalid choice: 'best' (choose from "),
         (["list", "method"], "run_bench.py list: argument methods|noise|datasets|networks|suites: invalid choice: "),
         (["show"], "run_bench.py show: the following arguments are required: RUN_ID"),
@@ -216,10 +221,29 @@ def test_show_takes_the_first_letters_of_a_run(finished, monkeypatch, capsys):
     out = capsys.readouterr().out
     assert out.startswith(f"{first}  done  results/runs/{first}\n")
     assert "attempt 1 on " in out
+    assert re.search(
+        r"^  net1     fits right labels [\d.]+ %, wrong ones [\d.]+ %, recovers [\d.]+ %; "
+        r"calibration error [\d.]+ %; nll \d\.\d{3}$",
+        out,
+        flags=re.M,
+    )
     assert here("show", second[:8], "--json") == 0
     assert json.loads(capsys.readouterr().out)["payload"]["run_id"] == second
     assert here("show", "r") == 2
     assert capsys.readouterr().err == ("run_bench.py show: 2 runs under results with an id that starts with 'r'\n")
+
+
+def test_a_finished_run_is_not_trained_again_for_its_table_and_one_line_says_so(finished, monkeypatch, capsys):
+    folder, _ = finished
+    monkeypatch.chdir(folder)
+    runs = sorted(path.name for path in (folder / "results" / "runs").iterdir())
+    before = {path: path.stat().st_mtime_ns for path in (folder / "results" / "runs").rglob("*")}
+    for words in ([], ["--dry-run"]):
+        assert here("run", *TINY, "--per-sample", "last", *words) == 0
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("--per-sample last: 2 finished runs have no such table, and only training makes one: ")
+        assert all(run in line for run in runs)
+    assert {path: path.stat().st_mtime_ns for path in (folder / "results" / "runs").rglob("*")} == before
 
 
 @pytest.mark.parametrize("buffered", ["", "1"], ids=["buffered", "unbuffered"])

@@ -133,6 +133,8 @@ def write_plots(found: Evidence, folder: Path) -> list[Path]:
     }
     if any(epoch["selection"] for payload in found.payloads for epoch in payload["history"]):
         drawn["selection"] = plots.selection(found.payloads, methods=found.methods, columns=found.columns)
+    if any("calibration" in epoch for payload in found.payloads for epoch in payload["history"]):
+        drawn["diagnostics"] = plots.diagnostics(found.payloads, methods=found.methods, columns=found.columns)
     names = []
     for stem, figure in drawn.items():
         for suffix, data in plots.save(figure).items():

@@ -6,13 +6,20 @@ from typing import Any
 
 
 def main(args: argparse.Namespace) -> int:
+    if args.card is not None:
+        from bench.commands import method_card
+
+        if args.what != "methods":
+            raise ValueError(f"--card is for `list methods`, got {args.what!r}")
+        method_card.show(args.card, args.json)
+        return 0
     entries = {"methods": methods, "noise": noise, "datasets": datasets, "networks": networks, "suites": suites}[
         args.what
     ]()
-    if args.markdown and args.what != "noise":
-        raise ValueError(f"--markdown is for `list noise`, got {args.what!r}")
+    if args.markdown and args.what not in ("noise", "methods"):
+        raise ValueError(f"--markdown is for `list noise` and `list methods`, got {args.what!r}")
     if args.markdown:
-        print(markdown(entries))
+        print(noise_markdown(entries) if args.what == "noise" else methods_markdown(entries))
         return 0
     if args.json:
         print(json.dumps(entries, indent=1))
@@ -35,7 +42,7 @@ def methods() -> list[dict[str, Any]]:
             info.paper or "no paper: the control",
         ]
         facts += [f"told {', '.join(info.needs)}"] if info.needs else []
-        facts += [f"presets {', '.join(['uniform', *info.presets])}"]
+        facts += [f"presets {', '.join(['uniform', *(p for p in info.presets if ':' not in p)])}"]
         fields = [f"{f.name} = {f.default!r}" + (f"    {f.meaning}" if f.meaning else "") for f in info.fields]
         defaults = {f.name: f.default for f in info.fields}
         entries.append(
@@ -46,9 +53,22 @@ def methods() -> list[dict[str, Any]]:
                 "defaults": defaults,
                 "needs": info.needs,
                 "paper": info.paper,
+                "networks": info.num_networks,
+                "tuned": info.card.tuned if info.card else "",
+                "compat": bool(info.card and info.card.reference),
             }
         )
     return entries
+
+
+def methods_markdown(entries: list[dict[str, Any]]) -> str:
+    """The methods as a table: what each is told, and what its users tune per noise setting."""
+    rows = ["| method | what it does | paper | nets | told | tuned per noise setting |", "|---|---|---|---|---|---|"]
+    for entry in entries:
+        told = ", ".join(need.replace("_", " ") for need in entry["needs"]) or "–"
+        cells = [f"`{entry['name']}`", entry["summary"], entry["paper"] or "–", str(entry["networks"]), told]
+        rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in [*cells, entry["tuned"] or "–"]) + " |")
+    return "\n".join(rows)
 
 
 def noise() -> list[dict[str, Any]]:
@@ -67,7 +87,7 @@ def noise() -> list[dict[str, Any]]:
     return entries
 
 
-def markdown(entries: list[dict[str, Any]]) -> str:
+def noise_markdown(entries: list[dict[str, Any]]) -> str:
     """The families and dialects as a table: who flips to what, how much comes out wrong, and who says so."""
     rows = [
         "| noise | dialect | who flips to what | wrong in the end | counts | drawn by | used by | source |",

@@ -49,11 +49,8 @@ def check(store: Store, todo: Sequence[Planned], data_dir: Path | None, download
 
 def _check_methods(todo: Sequence[Planned]) -> None:
     """Construct, in a process of its own, every method that is not built in or not at its defaults."""
-    doubtful = {}
-    for run in todo:
-        params = run.config.method.params
-        if ":" in run.spec or params != registry.describe(run.spec).resolve({}):
-            doubtful[run.spec] = params
+    given = {run.spec: run.config.method.params for run in todo}  # one setting of a method serves a whole suite
+    doubtful = {s: p for s, p in given.items() if ":" in s or p != registry.describe(s).resolve({})}
     if not doubtful:
         return
     command = [sys.executable, "-c", CONSTRUCT, json.dumps(list(doubtful.items()))]

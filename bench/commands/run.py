@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from bench.fingerprint import ROOT
 from bench.sweep import devices
 from bench.sweep.grid import Planned
 from bench.sweep.job import Exit
+from bench.sweep.sample_files import untabled
 from bench.sweep.store import State, Store
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def main(args: argparse.Namespace) -> int:
     ]
     if args.dry_run:
         dry_run.describe(store, suite, runs, todo, states, slots)
+        _note_untabled(store, found, args, {run.run_id for run in todo})
         return 0
     sweep: Sweep | None = None
     outcomes: list[Outcome] = []
@@ -68,7 +70,7 @@ def _execute(
     from bench.sweep.progress import Progress
 
     start = args.start if args.start != "auto" else ("fork" if slots[0].gpu is None else "exec")
-    sweep = Sweep(store, slots, data_dir, start, notes=_commit(), rerun=frozenset(stale))
+    sweep = Sweep(store, slots, data_dir, start, notes=_commit(), rerun=frozenset(stale), per_sample=args.per_sample)
     longest_first = sorted(todo, key=lambda run: -run.networks * run.config.train.epochs)
     with Progress(store, longest_first, done) as progress:
         return sweep, execute(sweep, longest_first, progress)
@@ -98,10 +100,19 @@ def _report(
         print(text)
         paths += derived.write_plots(found, store.tables / found.suite.name)
         print("written:\n" + "\n".join(f"  {path}" for path in paths))
+    _note_untabled(store, found, args)
     for run in found.runs:
         if run.run_id in found.failed:
             _explain(store, run, found.failed[run.run_id])
     return _exit_code(found, sweep)
+
+
+def _note_untabled(store: Store, found: derived.Evidence, args: argparse.Namespace, todo: Collection[str] = ()) -> None:
+    """Say which finished runs lack the tables that were asked for: none is trained again for them."""
+    if args.per_sample is not None:
+        finished = [(p["run_id"], len(p["history"])) for p in found.payloads if p["run_id"] not in todo]
+        if text := untabled(store.runs, args.per_sample, finished):
+            _note(text)
 
 
 def _exit_code(found: derived.Evidence, sweep: Sweep | None) -> int:

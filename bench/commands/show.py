@@ -7,6 +7,7 @@ from typing import Any
 
 import noise
 from bench.commands.derived import card_of
+from bench.evidence import diagnostics
 from bench.sweep.store import Corrupt, RunFolder, Store
 
 
@@ -34,7 +35,7 @@ def main(args: argparse.Namespace) -> int:
     if config:
         print(_settings(config))
     if result:
-        print(_history(result.payload))
+        print("\n".join([*_history(result.payload), *_diagnostics(result.payload)]))
         print(_card(store, result.payload))
         print(f"code {result.payload['code']}, trained in {result.provenance.get('seconds', 0):.1f} s")
     print(_attempts(folder))
@@ -51,7 +52,7 @@ def _settings(config: dict[str, Any]) -> str:
     return "\n".join([*lines, f"  seed     {config['seed']}, protocol {config['protocol']}"])
 
 
-def _history(payload: dict[str, Any]) -> str:
+def _history(payload: dict[str, Any]) -> list[str]:
     totals = payload["totals"]
     wrong = f"{totals['train']:,} training labels, nobody knows how many are wrong"
     if totals["train_wrong"] is not None:
@@ -65,7 +66,29 @@ def _history(payload: dict[str, Any]) -> str:
             f"{head} {100 * counts['test'] / totals['test']:.2f} %" for head, counts in sorted(epoch["heads"].items())
         )
         lines.append(f"  epoch {number + 1:3d}/{len(payload['history'])}: test {heads}")
-    return "\n".join(lines)
+    return lines
+
+
+def _diagnostics(payload: dict[str, Any]) -> list[str]:
+    """One or two lines for each head of the last epoch, and one about new labels: of what the record holds."""
+    lines = []
+    heads = {head: diagnostics.of_head(payload, payload["history"][-1], head) for head in sorted(payload["heads"])}
+    for head, found in heads.items():
+        fits = _named(found, "fits right labels", "right_fit", "wrong ones", "wrong_fit", "recovers", "wrong_recovered")
+        loss = "" if found["nll"] is None else f"nll {found['nll']:.3f}"
+        chosen = _named(found, "selected", "selected", "precision", "precision", "recall", "recall")
+        order = "" if found["auc"] is None else f"AUC of clean score {found['auc']:.3f}"
+        for name, parts in ((head, (fits, _named(found, "calibration error", "ece"), loss)), ("", (chosen, order))):
+            if any(parts):
+                lines.append(f"  {name:8s} {'; '.join(filter(None, parts))}")
+    mended = _named(found, "corrects wrong labels", "corrected", "breaks right ones", "broken")
+    return lines + ([f"  new      {mended}"] if mended else [])
+
+
+def _named(found: diagnostics.Diagnosis, *words: str) -> str:
+    """Shares in percent after what they are shares of, given as text and key in turn; unknown ones are left out."""
+    pairs = zip(words[::2], words[1::2], strict=True)
+    return ", ".join(f"{text} {100 * share:.1f} %" for text, key in pairs if (share := found[key]) is not None)
 
 
 def _card(store: Store, payload: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@ n samples in the set, B in a batch, A channels, H x W pixels. `Resident` keeps i
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -14,11 +15,13 @@ from torch import Tensor
 from bench.data import augment as augmentation
 from bench.data.augment import Draws
 from bench.data.datasets import DatasetInfo
+from bench.data.strong import Strong
 from bench.names import unknown
 from bench.seeds import derive
 from methods.base import Batch
 
-_VIEWS = ("plain", "weak")  # as it is; with the augmentation of the run
+_VIEWS = ("plain", "weak", "strong")  # as it is; with the augmentation of the run; that and a strong policy after it
+_WHITE = 255  # of the images that a strong policy changes
 
 
 class Batches:
@@ -57,12 +60,21 @@ class Samples(ABC):
         channels_last: bool,
         augment: str,
         normalise: bool = True,
+        strong: str = "randaugment",
+        rotate: float = 0.0,
     ) -> None:
-        """Take the (n,) given labels; without `normalise`, batches are pixel / pixel_max."""
+        """Take the (n,) given labels; without `normalise`, batches are pixel / pixel_max.
+
+        Weak and strong views are turned by up to `rotate` degrees; `strong` names the policy of strong views. Raises
+        ValueError for an unknown name, an angle outside [0, 180], and images too small for what `augment` needs.
+        """
+        _check(info, augment, rotate)
         self.device = torch.device(device)
         self.given = torch.tensor(given, dtype=torch.int64, device=self.device)
         self._info = info
         self._augment = augment
+        self._rotate = rotate
+        self._strong = Strong(strong, *info.shape[1:], self.device)
         self._channels_last = channels_last
         # stored images that are larger than what is seen leave room for a window; others are padded with zeros
         self._padding = 0 if info.margin else augmentation.padding_of(augment)
@@ -94,10 +106,11 @@ class Samples(ABC):
         """Return one pass for training over all samples, or over the positions `subset` (int64).
 
         Order and augmentation depend on seed, stream and epoch alone: what ran before, the device and the batch size
-        change no sample. Views are "weak" (the augmentation of the run) and "plain" (none); equal names at different
-        places draw differently. With `drop_single` a last batch of one is left out, as BatchNorm can't train on it; a
-        set of fewer than two samples raises a ValueError then, an empty or single `subset` gives no batch. Where the
-        data set says how many samples an epoch has, a shuffled pass over all draws so many, balanced by given class.
+        change no sample. Views are "weak" (the augmentation of the run), "strong" (after it, the run's policy) and
+        "plain" (none); equal names at different places draw differently. With `drop_single` a last batch of one is
+        left out, as BatchNorm can't train on it; a set of fewer than two samples raises a ValueError then, an empty or
+        single `subset` gives no batch. Where the data set says how many samples an epoch has, a shuffled pass over all
+        draws so many, balanced by given class.
         """
         if batch_size < 1 + drop_single:
             raise ValueError(f"batch_size must be at least {1 + drop_single}, got {batch_size}")
@@ -120,10 +133,23 @@ class Samples(ABC):
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         return Batches(self, self._positions(None), (self._drawn("plain", 0),), batch_size, drop_single=False)
 
+    def _all_windows(self, images: Tensor) -> Tensor:
+        """Pad (n, H, W, A) uint8 images as the augmentation needs, and view them as all of their crops."""
+        reflect = augmentation.reflects(self._augment)
+        store = augmentation.padded_store(images, self._padding, self._channels_last, reflect)
+        return augmentation.windows(store, self._slack, self._channels_last)
+
     def _finished(self, windows: Tensor, index: Tensor, draws: Draws) -> Tensor:
-        """Return the samples `index` (B,) of `windows` as float32 (B, A, H, W), cropped and mirrored as drawn."""
+        """Return the samples `index` (B,) of `windows` as float32 (B, A, H, W), augmented as drawn."""
         pixels = augmentation.crop(windows, index, draws, self._channels_last)
-        images = augmentation.normalise(augmentation.mirror(pixels, index, draws), self._scale, self._shift)
+        pixels = augmentation.turn(augmentation.mirror(pixels, index, draws), index, draws)
+        scale = self._scale
+        if draws.strong is not None:
+            if self._info.pixel_max != _WHITE:
+                pixels = (pixels.float() * (_WHITE / self._info.pixel_max)).round_().byte()
+                scale = scale * (self._info.pixel_max / _WHITE)
+            pixels = self._strong.apply(pixels, draws.strong.of(index))
+        images = augmentation.normalise(pixels, scale, self._shift)
         return images.contiguous(memory_format=torch.channels_last) if self._channels_last else images
 
     def _positions(self, subset: Tensor | None) -> Tensor:
@@ -149,8 +175,23 @@ class Samples(ABC):
     def _drawn(self, view: str, seed_stream: int) -> Draws:
         if view not in _VIEWS:
             raise unknown("view", view, _VIEWS)
-        name = self._augment if view == "weak" else "none"
-        return augmentation.draw(seed_stream, len(self), name, self._slack).to(self.device)
+        name, rotate = ("none", 0.0) if view == "plain" else (self._augment, self._rotate)
+        draws = augmentation.draw(seed_stream, len(self), name, self._slack, rotate)
+        if view == "strong":
+            draws = replace(draws, strong=self._strong.draw(derive(seed_stream, "strong"), len(self)))
+        return draws.to(self.device)
+
+
+def _check(info: DatasetInfo, augment: str, rotate: float) -> None:
+    if not 0 <= rotate <= 180:
+        raise ValueError(f"rotate must be in [0, 180] degrees, got {rotate}")
+    padding = augmentation.padding_of(augment)
+    if augmentation.reflects(augment) and not info.margin and min(info.shape[1:]) <= padding:
+        height, width = info.shape[1:]
+        raise ValueError(
+            f"{info.name}: {augment!r} reflects {padding} pixels, so images need {padding + 1} a side; "
+            f"they have {height} x {width}"
+        )
 
 
 class Resident(Samples):
@@ -165,15 +206,15 @@ class Resident(Samples):
         channels_last: bool,
         augment: str,
         normalise: bool = True,
+        strong: str = "randaugment",
+        rotate: float = 0.0,
     ) -> None:
-        """Copy (n, H, W, A) images and their (n,) labels; without `normalise`, batches are pixel / pixel_max."""
+        """Copy (n, H, W, A) images and their (n,) labels; the rest is as for `Samples`."""
         if len(images) != len(given):
             raise ValueError(f"{info.name}: {len(images)} images, but {len(given)} labels")
-        super().__init__(given, info, device, channels_last, augment, normalise)
+        super().__init__(given, info, device, channels_last, augment, normalise, strong, rotate)
         # torch.tensor copies: a data set's arrays are read-only, and torch can't mark a tensor so.
-        pixels = torch.tensor(np.ascontiguousarray(images), device=self.device)
-        store = augmentation.padded_store(pixels, self._padding, channels_last)
-        self._windows = augmentation.windows(store, self._slack, channels_last)
+        self._windows = self._all_windows(torch.tensor(np.ascontiguousarray(images), device=self.device))
 
     def views(self, parts: Sequence[Tensor], draws: tuple[Draws, ...]) -> Iterator[tuple[Tensor, ...]]:
         """Yield the views of each batch; nothing is copied to the host."""

@@ -119,7 +119,7 @@ def _placed(
     """The samples `index` of images and their labels: on the device, or read from disk batch by batch."""
     train = config.train
     how = (info, device, train.channels_last, train.augment, train.normalise)
-    more = {"strong": train.strong, "rotate": train.rotate}
+    more: dict[str, Any] = {"strong": train.strong, "rotate": train.rotate}
     if info.resident:
         return Resident(images[index], labels[index], *how, **more)
     return Streamed(images, index, labels[index], *how, **more)

@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bench.data import augment as augmentation
 from bench.data.augment import Draws
 from bench.data.datasets import DatasetInfo, Images
 from bench.data.loader import Samples
@@ -33,10 +32,12 @@ class Streamed(Samples):
         channels_last: bool,
         augment: str,
         normalise: bool = True,
+        strong: str = "randaugment",
+        rotate: float = 0.0,
     ) -> None:
         if len(rows) != len(given):
             raise ValueError(f"{info.name}: {len(rows)} images, but {len(given)} labels")
-        super().__init__(given, info, device, channels_last, augment, normalise)
+        super().__init__(given, info, device, channels_last, augment, normalise, strong, rotate)
         self._images, self._rows = images, rows
 
     def views(self, parts: Sequence[Tensor], draws: tuple[Draws, ...]) -> Iterator[tuple[Tensor, ...]]:
@@ -60,12 +61,6 @@ class Streamed(Samples):
         return pixels.pin_memory() if self.device.type == "cuda" else pixels
 
     def _views(self, pixels: Tensor, index: Tensor, draws: tuple[Draws, ...]) -> tuple[Tensor, ...]:
-        store = augmentation.padded_store(pixels, self._padding, self._channels_last)
-        windows = augmentation.windows(store, self._slack, self._channels_last)
-        return tuple(self._view(windows, index, drawn) for drawn in draws)
-
-    def _view(self, windows: Tensor, index: Tensor, draws: Draws) -> Tensor:
-        """Crop, mirror and normalise a batch whose k-th window belongs to sample index[k]."""
-        at = torch.arange(len(index), device=self.device)
-        own = Draws(draws.dy[index], draws.dx[index], None if draws.flip is None else draws.flip[index])
-        return self._finished(windows, at, own)
+        """Augment a batch whose k-th image is that of sample index[k]."""
+        windows, at = self._all_windows(pixels), torch.arange(len(index), device=self.device)
+        return tuple(self._finished(windows, at, drawn.of(index)) for drawn in draws)

@@ -1,4 +1,4 @@
-"""Figures from the records of runs: accuracy over epochs, memorisation, selection.
+"""Figures from the records of runs: accuracy over epochs, memorisation, selection, diagnostics.
 
 Built on matplotlib's `Figure` without pyplot: no global state, no display, and the same bytes from the same records.
 Runs that may not be averaged are separate lines, as they are separate rows of a table.
@@ -7,7 +7,7 @@ Runs that may not be averaged are separate lines, as they are separate rows of a
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -19,13 +19,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
-from numpy.typing import NDArray
 
-from bench.evidence.grouping import Column, Group, Grouping, group
+from bench.evidence.curves import Curve, Lines, Measure, calibration_error, lines_of, ratio, score_auc, threshold
+from bench.evidence.grouping import Column, Grouping, group
 from bench.evidence.records import HEADLINE, Payload, reported_heads, share_per_epoch
-
-Curve = Sequence[float | None]
-Measure = Callable[[Payload], Curve | None]
 
 # Okabe and Ito's palette without its yellow, which is too light for a line on white paper.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E69F00")
@@ -67,8 +64,6 @@ RC: dict[Any, Any] = {
 PANEL, ONE_PANEL, CHARACTER = 2.05, 2.6, 0.06  # inches; three panels and a legend of short names fill a page
 PANELS_PER_ROW = 3
 
-LEAST = 10  # samples behind a share that is drawn: fewer say nothing
-
 
 @dataclass(frozen=True)
 class Style:
@@ -95,7 +90,7 @@ def accuracy_over_epochs(
     def measure(payload: Payload) -> Curve | None:
         return share_per_epoch(payload, "test", payload["totals"]["test"], reported_heads(payload, head))
 
-    lines = _lines(grouping, measure)
+    lines = lines_of(grouping, measure)
     shown = [column for column in grouping.columns if any(key[1] == column for key in lines)]
     height = -(-len(shown) // PANELS_PER_ROW) or 1
     with _figure(grouping, min(len(shown), PANELS_PER_ROW) or 1, height) as figure:
@@ -125,8 +120,8 @@ def memorisation(
     return _stack(
         grouping,
         [
-            ("memorised: wrong labels\npredicted as given, %", _lines(grouping, wrong("wrong_fit"))),
-            ("recovered: wrong labels\npredicted as true class, %", _lines(grouping, wrong("wrong_recovered"))),
+            ("memorised: wrong labels\npredicted as given, %", lines_of(grouping, wrong("wrong_fit"))),
+            ("recovered: wrong labels\npredicted as true class, %", lines_of(grouping, wrong("wrong_recovered"))),
         ],
     )
 
@@ -139,17 +134,40 @@ def selection(
     Rows without data are left out, and so are methods that select nothing.
     """
     grouping = group(payloads, methods=methods, columns=columns)
-    right = _lines(grouping, lambda p: _ratio(p, "selection", "selected_right", "selected"))
-    taken = _lines(grouping, lambda p: _ratio(p, "knowledge", "open_right", "open"))
-    refused = _lines(grouping, lambda p: _ratio(p, "knowledge", "shut_right", "shut"))
+    right = lines_of(grouping, lambda p: ratio(p, "selection", "selected_right", "selected"))
+    taken = lines_of(grouping, lambda p: ratio(p, "knowledge", "open_right", "open"))
+    refused = lines_of(grouping, lambda p: ratio(p, "knowledge", "shut_right", "shut"))
     return _stack(
         grouping,
         [
-            ("samples selected, %", _lines(grouping, lambda p: _ratio(p, "selection", "selected", "seen"))),
+            ("samples selected, %", lines_of(grouping, lambda p: ratio(p, "selection", "selected", "seen"))),
             ("selected samples with\na correct label, %", right),
-            ("threshold", _lines(grouping, _threshold, scale=1.0)),
+            ("threshold", lines_of(grouping, threshold, scale=1.0)),
             ("predictions right\namong the selected, %", taken),
             ("predictions right\namong the others, %", refused),
+        ],
+    )
+
+
+def diagnostics(
+    payloads: Iterable[Payload], *, methods: Sequence[str] | None = None, columns: Sequence[str] | None = None
+) -> Figure:
+    """Draw how well methods know what they know: calibration, selection, and the correction of wrong labels.
+
+    Rows without data are left out, as are methods that record nothing of them.
+    """
+    grouping = group(payloads, methods=methods, columns=columns)
+    precision = lines_of(grouping, lambda p: ratio(p, "selection", "selected_right", "selected"))
+    recall = lines_of(grouping, lambda p: ratio(p, "selection", "selected_right", "right_seen"))
+    corrected = lines_of(grouping, lambda p: ratio(p, "correction", "wrong_corrected", "wrong_seen"))
+    return _stack(
+        grouping,
+        [
+            ("calibration error\non test, %", lines_of(grouping, calibration_error)),
+            ("precision: selected with\na correct label, %", precision),
+            ("recall: correct labels\nthat are selected, %", recall),
+            ("area under ROC curve\nof the clean score", lines_of(grouping, score_auc, scale=1.0)),
+            ("wrong labels replaced\nby the true class, %", corrected),
         ],
     )
 
@@ -167,66 +185,6 @@ def save(figure: Figure) -> dict[str, bytes]:
             figure.savefig(out, format=suffix[1:], metadata=metadata)
         files[suffix] = out.getvalue()
     return files
-
-
-@dataclass(frozen=True)
-class Line:
-    """Mean per epoch over the runs that reached it, and the band of one sample sd around it.
-
-    The band stays within what a share can be. `ends` are (epoch, value) of runs that diverged.
-    """
-
-    mean: NDArray[np.float64]
-    low: NDArray[np.float64]
-    high: NDArray[np.float64]
-    ends: tuple[tuple[int, float], ...]
-
-
-Lines = dict[tuple[str, Column], Line]
-
-
-def _lines(grouping: Grouping, measure: Measure, scale: float = 100.0) -> Lines:
-    lines: Lines = {}
-    for row in grouping.groups:
-        for column in grouping.columns:
-            line = _average(row, column, measure, scale)
-            if line is not None:
-                lines[row.label, column] = line
-    return lines
-
-
-def _average(row: Group, column: Column, measure: Measure, scale: float) -> Line | None:
-    runs = [(run, curve) for run in row.runs(column) if (curve := measure(run))]
-    if not runs:
-        return None
-    padded = np.full((len(runs), max(len(curve) for _, curve in runs)), np.nan)
-    for values, (_, curve) in zip(padded, runs, strict=True):
-        values[: len(curve)] = [np.nan if value is None else scale * value for value in curve]
-    known = ~np.isnan(padded)
-    if not known.any():
-        return None
-    n = known.sum(0)
-    mean = np.where(n > 0, np.where(known, padded, 0).sum(0) / np.maximum(n, 1), np.nan)
-    squares = np.where(known, (padded - mean) ** 2, 0).sum(0)
-    sd = np.where(n > 1, np.sqrt(squares / np.maximum(n - 1, 1)), 0.0)
-    ends = [(len(curve), scale * float(curve[-1])) for run, curve in runs if run["diverged"] and curve[-1] is not None]
-    return Line(mean, np.clip(mean - sd, 0, scale), np.clip(mean + sd, 0, scale), tuple(ends))
-
-
-def _ratio(payload: Payload, trace: str, part: str, whole: str) -> Curve | None:
-    """Return part / whole per epoch, summed over the networks; None where whole is below LEAST or part is unknown."""
-    curve = []
-    for epoch in payload["history"]:
-        networks = epoch.get(trace) or []
-        total = sum(network[whole] for network in networks)
-        known = total >= LEAST and all(network[part] is not None for network in networks)
-        curve.append(sum(network[part] for network in networks) / total if known else None)
-    return None if all(value is None for value in curve) else curve
-
-
-def _threshold(payload: Payload) -> Curve | None:
-    curve = [epoch["scalars"].get("threshold") for epoch in payload["history"]]
-    return None if all(value is None for value in curve) else curve
 
 
 def _stack(grouping: Grouping, rows: list[tuple[str, Lines]]) -> Figure:

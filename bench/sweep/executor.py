@@ -75,6 +75,7 @@ class Sweep:
     notes: dict[str, Any] = field(default_factory=dict)
     launch: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
     rerun: frozenset[str] = frozenset()  # run_ids to train again although other code has finished them
+    per_sample: str | None = None  # which epochs get a table of the training samples: "last", "every" or none
     reason: str = ""  # "signal", "storage" or "breaker" where nothing new is started
     halted: str = ""  # why nothing new is started; empty: go on
     children: set[Child] = field(default_factory=set)
@@ -226,7 +227,8 @@ def _once(sweep: Sweep, run: Planned, slot: Slot, folder: RunFolder, failures: C
     device = "cpu" if slot.gpu is None else "cuda:0"
     data_dir = str(sweep.data_dir) if sweep.data_dir else None
     rerun, notes = run.run_id in sweep.rerun, _notes(sweep, slot)
-    job = Job(run.config.to_dict(), run.spec, str(sweep.store.root), data_dir, device, final, notes, rerun)
+    config, root = run.config.to_dict(), str(sweep.store.root)
+    job = Job(config, run.spec, root, data_dir, device, final, notes, rerun, sweep.per_sample)
     folder.path.mkdir(parents=True, exist_ok=True)
     child = sweep.spawn(job, folder, slot, run.config.train.threads)
     with sweep.lock:

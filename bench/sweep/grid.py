@@ -229,7 +229,7 @@ def expand(suite: Suite, data_dir: Path | None = None) -> list[Planned]:
             recipe = _recipe(suite, method, info)
             params = method.resolve({**recipe.get("params", {}), **suite.params.get(method.name, {})})
             train = _train(suite, recipe, info)
-            _check_possible(suite, method, train)
+            _check_possible(suite, method, train, total)
             for seed in suite.seeds:
                 noise_seed = seed if suite.noise_seed is None else suite.noise_seed
                 noise = cfg.NoiseConfig(**spec.to_dict(), seed=noise_seed)
@@ -283,21 +283,26 @@ def _check_names(suite: Suite, infos: Sequence[registry.MethodInfo]) -> None:
 
 def _recipe(suite: Suite, method: registry.MethodInfo, info: DatasetInfo) -> dict[str, Any]:
     """What the preset of a suite says of a method: its settings, then what differs on the data set."""
-    if suite.preset != "uniform" and suite.preset not in method.presets:
-        have = dict.fromkeys(["uniform", *(name for name in method.presets if ":" not in name)])
+    have = dict.fromkeys(["uniform", *(name for name in method.presets if ":" not in name)])
+    if suite.preset not in have:
         raise ValueError(f"method {method.name!r} has no preset {suite.preset!r}; it has {', '.join(have)}")
     own = method.presets.get(f"{suite.preset}:{info.name}", {})
     return merge(method.presets.get(suite.preset, {}), own)
 
 
-def _check_possible(suite: Suite, method: registry.MethodInfo, train: cfg.TrainConfig) -> None:
+def _check_possible(suite: Suite, method: registry.MethodInfo, train: cfg.TrainConfig, total: int) -> None:
     """ValueError where a method cannot run for want of epochs, or of samples that it must be given."""
-    if train.epochs < method.shortest:
-        raise ValueError(f"method {method.name!r} has {method.shortest} phases: epochs must be at least that")
+    if 1 <= train.epochs < method.shortest:
+        raise ValueError(
+            f"method {method.name!r} has {method.shortest} phases: epochs must be at least that, got {train.epochs}"
+        )
     if "trusted" in method.needs and not suite.trusted:
         raise ValueError(f"method {method.name!r} learns from samples with true labels too: give it --trusted N")
-    if "noisy_val" in method.needs and not suite.val:
-        raise ValueError(f"method {method.name!r} needs validation samples with noisy labels: val must be above 0")
+    if "noisy_val" in method.needs and suite.val * total <= 0.5:  # which is rounded to no sample
+        raise ValueError(
+            f"method {method.name!r} needs validation samples with noisy labels: val must hold some out, "
+            f"got {suite.val}"
+        )
 
 
 def _train(suite: Suite, recipe: Mapping[str, Any], info: DatasetInfo) -> cfg.TrainConfig:

@@ -39,6 +39,7 @@ class Job:
     final: dict[str, bool] = field(default_factory=dict)  # failure class -> is this its last allowed attempt
     notes: dict[str, Any] = field(default_factory=dict)  # for the provenance: launch id, commit, slot
     rerun: bool = False  # train again what other code has finished
+    per_sample: str | None = None  # write tables of the training samples: of the "last" epoch, or of "every" one
 
     def to_argv(self) -> list[str]:
         return [json.dumps(asdict(self))]

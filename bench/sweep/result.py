@@ -13,6 +13,7 @@ from typing import Any
 from bench.files import canonical, is_canonical, parse, sha256
 
 SCHEMA = 1
+ROUNDING = 1e-9  # by which a sum of shares may exceed 1
 
 # what a table needs beside the counts: by which data, labels, code and kind of device they came about
 _TOLD = ("noise_id", "dataset_digest", "code", "method_code", "device_kind", "num_networks", "headline", "needs")
@@ -139,11 +140,42 @@ def check_payload(payload: Mapping[str, Any], run_id: str) -> None:
             raise ValueError(f"epoch {number} has the heads {sorted(epoch['heads'])}, the run {sorted(heads)}")
         for head, counts in epoch["heads"].items():
             _check_counts(counts, limits, f"epoch {number}, {head}")
-        for counts in epoch["selection"]:
-            _check_parts(counts, ("seen", "selected", "selected_right"), f"epoch {number}")
-        for counts in epoch["knowledge"]:
-            _check_parts(counts, ("open", "open_right"), f"epoch {number}")
-            _check_parts(counts, ("shut", "shut_right"), f"epoch {number}")
+        _check_diagnostics(epoch, heads, f"epoch {number}")
+
+
+def _check_diagnostics(epoch: Mapping[str, Any], heads: set[str], where: str) -> None:
+    """Check what an epoch tells beside its heads' counts; older records lack some of it."""
+    for counts in epoch["selection"]:
+        _check_parts(counts, ("seen", "selected", "selected_right"), where)
+        if counts.get("right_seen") is not None:
+            _check_parts(counts, ("seen", "right_seen", "selected_right"), where)
+    for counts in epoch["knowledge"]:
+        _check_parts(counts, ("open", "open_right"), where)
+        _check_parts(counts, ("shut", "shut_right"), where)
+    if epoch.get("correction") is not None:
+        _check_correction(epoch["correction"], where)
+    if "calibration" in epoch:
+        _check_calibration(epoch["calibration"], heads, where)
+
+
+def _check_correction(counts: Mapping[str, Any], where: str) -> None:
+    _check_parts(counts, ("seen", "right"), where)
+    if counts.get("wrong_seen") is None:  # the true labels are unknown
+        return
+    _check_parts(counts, ("seen", "wrong_seen", "wrong_corrected"), where)
+    _check_parts(counts, ("seen", "right_seen", "right_broken"), where)
+    if counts["wrong_seen"] + counts["right_seen"] > counts["seen"]:
+        raise ValueError(f"{where}: wrong_seen and right_seen must be parts of the {counts['seen']} seen")
+
+
+def _check_calibration(found: Mapping[str, Any], heads: set[str], where: str) -> None:
+    if found.keys() != heads:
+        raise ValueError(f"{where} has the calibration of {sorted(found)}, the run the heads {sorted(heads)}")
+    for head, numbers in found.items():
+        for name, most in (("ece", 1.0), ("nll", float("inf"))):
+            value = numbers[name]
+            if value is not None and (type(value) not in (int, float) or not 0 <= value <= most + ROUNDING):
+                raise ValueError(f"{where}, {head}: {name} must be null or in [0, {most}], got {value!r}")
 
 
 def _check_length(payload: Mapping[str, Any]) -> None:

@@ -28,8 +28,10 @@ from bench.data.prepare import prepare
 from bench.fingerprint import harness_code, method_code
 from bench.sweep.forking import PARENT_VARIABLE, die_with_parent
 from bench.sweep.job import CLASSES, FULL, STORAGE_ERRORS, Exit, Job
+from bench.sweep.sample_files import SampleFiles, official_index
 from bench.sweep.store import Busy, Corrupt, RunFolder, Store
 from bench.training import checkpoint
+from bench.training.samples_table import Tables
 from bench.training.trainer import Interrupted, Outcome, Trainer
 from methods import registry
 
@@ -131,14 +133,20 @@ def _refuse_foreign_checkpoints(folder: RunFolder, now: dict[str, str]) -> None:
 def _train(
     job: Job, config: RunConfig, folder: RunFolder, stop: threading.Event, started: float, code_now: dict[str, str]
 ) -> None:
-    device = torch.device(job.device)
-    data = prepare(config, Path(job.data_dir) if job.data_dir else None, Path(job.results) / "noise", device)
+    device, noise_folder, tables = torch.device(job.device), Path(job.results) / "noise", SampleFiles(folder.path)
+    data = prepare(config, Path(job.data_dir) if job.data_dir else None, noise_folder, device)
     method = registry.create(job.method, **config.method.params)
     trainer = Trainer(config, data, method, device)
     resumed = _newest_state(folder, config.run_id, device)
     if resumed is not None:
         trainer.restore(resumed)
         print(f"resumed after epoch {resumed.epoch}", flush=True)
+    else:
+        for path in tables.files():  # of an attempt that left no state: other code may have made them
+            folder.quarantine(path)
+    if job.per_sample is not None:
+        index = official_index(config, noise_folder, data.noise_id, data.truth)
+        trainer.tables = Tables(job.per_sample, lambda epoch, table: tables.write(epoch, {"index": index, **table}))
 
     def save(state: checkpoint.State) -> None:
         folder.save_checkpoint(state.epoch, checkpoint.to_bytes(state))
@@ -155,6 +163,7 @@ def _train(
         "peak_memory_mb": memory,
         "peak_gpu_memory_mb": gpu,
         "attempts": [start for start, _ in folder.attempts()],
+        "samples_sha256": tables.digests(),
     }
     folder.commit(payload, provenance)
     folder.drop_checkpoints()

@@ -3,20 +3,24 @@
 K networks, B samples in a batch, C classes, N training samples.
 """
 
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from methods.base import Batch, Step
+from methods.base import Batch, Judgement, Step
 
 Count = dict[str, int]
 PartCount = dict[str, int | None]  # None: the true labels would have to be known
 
 
 class Traces:
-    """Device buffers that collect what the steps of one epoch return; the host reads them once, at its end."""
+    """Device buffers that collect what the steps of one epoch return; the host reads them once, at its end.
+
+    What a step says of one network alone is written to that network's row, so `seen` is kept for each network.
+    """
 
     def __init__(self, num_networks: int, num_train: int, device: torch.device) -> None:
         shape = (num_networks, num_train)
@@ -24,63 +28,116 @@ class Traces:
         self.clean_score = torch.zeros(shape, device=device)
         self.relabelled = torch.zeros(num_train, dtype=torch.int64, device=device)
         self.seen = {
-            name: torch.zeros(num_train, dtype=torch.bool, device=device)
-            for name in ("selected", "clean_score", "relabelled")
+            "selected": torch.zeros(shape, dtype=torch.bool, device=device),
+            "clean_score": torch.zeros(shape, dtype=torch.bool, device=device),
+            "relabelled": torch.zeros(num_train, dtype=torch.bool, device=device),
         }
         self.loss = torch.zeros(num_networks, dtype=torch.float64, device=device)
+        self.steps = [0] * num_networks  # that trained each network
         self.finite = torch.ones((), dtype=torch.bool, device=device)
         self.scalars: dict[str, Tensor | float] = {}
-        self.steps = 0
+        self.scalar_steps: Counter[str] = Counter()
 
     def add(self, step: Step, index: Tensor) -> None:
         """Note one training step over the samples at `index`, (B,) distinct positions in the training split."""
-        self.loss += step.losses.detach()
-        self.finite &= torch.isfinite(step.losses).all()
-        self.steps += 1
+        rows = self._rows(step.network)
+        losses = step.losses.detach()[rows]
+        self.loss[rows] += losses
+        self.finite &= torch.isfinite(losses).all()
+        for network in range(len(self.steps))[rows]:
+            self.steps[network] += 1
         for name, value in (step.scalars or {}).items():
             self.scalars[name] = self.scalars.get(name, 0.0) + value
+            self.scalar_steps[name] += 1
         if step.selected is not None:
-            self.selected[:, index] = step.selected
-            self.seen["selected"][index] = True
+            self.selected[rows, index] = step.selected[rows]
+            self.seen["selected"][rows, index] = True
         if step.clean_score is not None:
-            self.clean_score[:, index] = step.clean_score.float()
-            self.seen["clean_score"][index] = True
+            self.clean_score[rows, index] = step.clean_score[rows].float()
+            self.seen["clean_score"][rows, index] = True
         if step.relabelled is not None:
-            self.relabelled[index] = step.relabelled.argmax(-1)
+            self.relabelled[index] = classes(step.relabelled)
             self.seen["relabelled"][index] = True
+
+    def _rows(self, network: int | None) -> slice:
+        if network is None:
+            return slice(None)
+        if not 0 <= network < len(self.steps):
+            raise ValueError(f"Step.network must be in [0, {len(self.steps) - 1}], got {network}")
+        return slice(network, network + 1)
+
+    def judge(self, judgement: Judgement) -> None:
+        """Put what a method holds of all training samples in the place of what its steps said.
+
+        Fields that are None leave the steps' word standing. ValueError naming a field of another shape.
+        """
+        for name, buffer in (("selected", self.selected), ("clean_score", self.clean_score)):
+            value = getattr(judgement, name)
+            if value is not None:
+                if value.shape != buffer.shape:
+                    due = tuple(buffer.shape)
+                    raise ValueError(f"Judgement.{name} must have the shape {due}, got {tuple(value.shape)}")
+                buffer.copy_(value.detach())
+                self.seen[name].fill_(True)
+        if judgement.relabelled is not None:
+            shape = tuple(judgement.relabelled.shape)
+            if len(shape) != 2 or shape[0] != len(self.relabelled):
+                raise ValueError(f"Judgement.relabelled must have the shape ({len(self.relabelled)}, C), got {shape}")
+            self.relabelled.copy_(classes(judgement.relabelled))
+            self.seen["relabelled"].fill_(True)
 
     def summary(self, given: Tensor, clean: Tensor | None) -> dict[str, Any]:
         """The epoch in plain numbers, held against labels (N,): was right what the steps chose, scored, corrected?
 
-        Without true labels nobody can say what was right: those counts are None, and there is no score_auc.
+        The loss of a network that no step trained is None. Without true labels (`clean`, -1 for foreign images) nobody
+        can say what was right: those counts are None, and there is no score_auc.
         """
-        steps = max(1, self.steps)
         right = None if clean is None else given == clean
-        record: dict[str, Any] = {
-            "loss": [finite(x / steps) for x in self.loss.tolist()],
-            "scalars": {name: finite(float(value) / steps) for name, value in sorted(self.scalars.items())},
-            "selection": [],
-            "score_auc": [],
-            "correction": None,
+        totals = zip(self.loss.tolist(), self.steps, strict=True)
+        return {
+            "loss": [finite(total / steps) if steps else None for total, steps in totals],
+            "scalars": {
+                name: finite(float(total) / self.scalar_steps[name]) for name, total in sorted(self.scalars.items())
+            },
+            "selection": self._selection(right),
+            "score_auc": self._score_auc(right),
+            "correction": self._correction(given, clean),
         }
-        if bool(self.seen["selected"].any()):
-            seen = self.seen["selected"]
-            record["selection"] = [
-                {
-                    "seen": int(seen.sum()),
-                    "selected": int((row & seen).sum()),
-                    "selected_right": None if right is None else int((row & seen & right).sum()),
-                }
-                for row in self.selected
-            ]
-        if right is not None and bool(self.seen["clean_score"].any()):
-            seen = self.seen["clean_score"]
-            record["score_auc"] = [auc(row[seen], right[seen]) for row in self.clean_score]
-        if bool(self.seen["relabelled"].any()):
-            seen = self.seen["relabelled"]
-            true = None if clean is None else int((seen & (self.relabelled == clean)).sum())
-            record["correction"] = {"seen": int(seen.sum()), "right": true}
-        return record
+
+    def _selection(self, right: Tensor | None) -> list[PartCount]:
+        """Per network, for precision and recall; foreign images may be selected, and never rightly."""
+        if not bool(self.seen["selected"].any()):
+            return []
+        return [
+            {
+                "seen": int(seen.sum()),
+                "selected": int((row & seen).sum()),
+                "right_seen": None if right is None else int((seen & right).sum()),
+                "selected_right": None if right is None else int((row & seen & right).sum()),
+            }
+            for row, seen in zip(self.selected, self.seen["selected"], strict=True)
+        ]
+
+    def _score_auc(self, right: Tensor | None) -> list[float | None]:
+        if right is None or not bool(self.seen["clean_score"].any()):
+            return []
+        return [
+            auc(row[seen], right[seen]) for row, seen in zip(self.clean_score, self.seen["clean_score"], strict=True)
+        ]
+
+    def _correction(self, given: Tensor, clean: Tensor | None) -> PartCount | None:
+        """Which labels were mended and which were broken; foreign images have no right label and are in neither."""
+        seen = self.seen["relabelled"]
+        if not bool(seen.any()):
+            return None
+        names = ("right", "wrong_seen", "wrong_corrected", "right_seen", "right_broken")
+        if clean is None:
+            return {"seen": int(seen.sum()), **dict.fromkeys(names)}
+        own, wrong = seen & (clean >= 0), given != clean
+        as_true = own & (self.relabelled == clean)
+        parts = (as_true, own & wrong, as_true & wrong, own & ~wrong, own & ~wrong & ~as_true)
+        counts: PartCount = {"seen": int(seen.sum())}
+        return counts | {name: int(part.sum()) for name, part in zip(names, parts, strict=True)}
 
 
 def finite(x: float) -> float | None:
@@ -101,13 +158,24 @@ def auc(score: Tensor, right: Tensor) -> float | None:
 
 
 Predict = Callable[[Tensor], dict[str, Tensor]]
+Watch = Callable[[str, Tensor, Batch], None]  # is shown a head's name, its logits (B, C), and their batch
+
+
+def classes(values: Tensor) -> Tensor:
+    """The class (n,) int64 of the largest value in each row of (n, C); -1 for a row with a NaN.
+
+    The argmax of NaN is a class, so without this a dead network would score the share of that class.
+    """
+    return torch.where(torch.isnan(values).any(-1), -1, values.argmax(-1))
 
 
 @torch.inference_mode()
-def predictions(predict: Predict, batches: Iterable[Batch], num_classes: int) -> dict[str, Tensor]:
+def predictions(
+    predict: Predict, batches: Iterable[Batch], num_classes: int, watches: Sequence[Watch] = ()
+) -> dict[str, Tensor]:
     """Predicted classes (n,) int64 of every head, in the order of the batches; NaN logits predict class -1.
 
-    The argmax of NaN is class 0, so without this a dead network would score the share of class 0.
+    Whatever else is measured on these logits is handed in as `watches`, so that no batch goes forward twice.
     """
     parts: dict[str, list[Tensor]] = {}
     for batch in batches:
@@ -116,8 +184,9 @@ def predictions(predict: Predict, batches: Iterable[Batch], num_classes: int) ->
                 raise ValueError(
                     f"predict gave {tuple(logits.shape)} for head {head!r}, not {(len(batch.y), num_classes)}"
                 )
-            dead = torch.isnan(logits).any(-1)
-            parts.setdefault(head, []).append(torch.where(dead, -1, logits.argmax(-1)))
+            parts.setdefault(head, []).append(classes(logits))
+            for watch in watches:
+                watch(head, logits, batch)
     return {head: torch.cat(rows) for head, rows in parts.items()}
 
 

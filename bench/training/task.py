@@ -2,15 +2,16 @@
 
 import weakref
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_type_hints
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import convert_conv2d_weight_memory_format
 
-from bench.config import RunConfig
+from bench.config import OptimizerConfig, RunConfig
 from bench.data.datasets import DatasetInfo
 from bench.data.loader import Samples
+from bench.names import unknown
 from bench.seeds import derive
 from bench.training import networks
 from methods.base import Batch, Clock, Needs, Task, UndeclaredNeed
@@ -82,12 +83,13 @@ class RunTask(Task):
         network = networks.build(train.network, self._info, seed=seed, precision=train.precision)
         layout = torch.channels_last if train.channels_last else torch.contiguous_format
         network = convert_conv2d_weight_memory_format(network.to(self.device), layout)
-        network.register_forward_pre_hook(self._count)
+
+        def count(network: nn.Module, args: tuple[Tensor, ...]) -> None:  # no method: copying a network copies no task
+            self.forward_samples += len(args[0])
+
+        network.register_forward_pre_hook(count)
         self._networks.append(weakref.ref(network))
         return network
-
-    def _count(self, network: nn.Module, args: tuple[Tensor, ...]) -> None:
-        self.forward_samples += len(args[0])
 
     def make_optimizer(
         self,
@@ -98,12 +100,13 @@ class RunTask(Task):
         **overrides: Any,
     ) -> torch.optim.Optimizer:
         run = self._config.train.optimizer
+        kind, kinds = name or run.name, get_args(get_type_hints(OptimizerConfig)["name"])
+        if kind not in kinds:
+            raise unknown("optimizer", kind, kinds)
         settings: dict[str, Any] = {"lr": run.lr, "weight_decay": run.weight_decay, "fused": True}
         optimizer: torch.optim.Optimizer
-        if (name or run.name) == "adam":
-            beta = (
-                run.momentum if run.name == "adam" else 0.9
-            )  # another optimiser than the run's: at its usual momentum
+        if kind == "adam":
+            beta = run.momentum if run.name == "adam" else 0.9  # not the run's optimiser: at its usual momentum
             optimizer = torch.optim.Adam(params, **{**settings, "betas": (beta, 0.999), **overrides})
         else:
             settings |= {"momentum": run.momentum if run.name == "sgd" else 0.9, **overrides}

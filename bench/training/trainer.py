@@ -15,7 +15,9 @@ from bench.config import RunConfig
 from bench.data.prepare import Prepared
 from bench.seeds import derive
 from bench.training import metrics, schedule
+from bench.training.calibration import Calibration
 from bench.training.checkpoint import State
+from bench.training.samples_table import Sheet, Tables
 from bench.training.task import RunTask
 from methods.base import Clock, Method, Pass
 
@@ -38,13 +40,14 @@ class Outcome:
 class Trainer:
     """Trains one method on prepared data; `state` and `restore` cut a run at any epoch without moving a bit."""
 
+    tables: Tables | None = None  # set by who wants tables of training samples; they move no number of the record
+
     def __init__(self, config: RunConfig, data: Prepared, method: Method, device: torch.device) -> None:
         configure_torch(config, device)
         self.config, self.data, self.method, self.device = config, data, method, device
         self.task = RunTask(config, data.info, data.splits, data.facts, type(method).needs, device)
         self.task.clock = self._clock(0, 0, 1, [("setup", 1)])
         self.history: list[dict[str, Any]] = []
-        self.forward_samples = 0
         torch.manual_seed(derive(config.seed, "method", "setup"))
         method.setup(self.task)
         method.to(device)
@@ -75,12 +78,15 @@ class Trainer:
         traces = metrics.Traces(self.method.num_networks, self.task.num_train, self.device)
         for part in self.method.epoch(clock):
             self._run_pass(part, clock, traces, should_stop)
+        judgement = self.method.judgement()
+        if judgement is not None:
+            traces.judge(judgement)
         record = self._record(number, traces)
         self.history.append(record)
         return record
 
     def _run_pass(self, part: Pass, clock: Clock, traces: metrics.Traces, should_stop: Callable[[], bool]) -> None:
-        schedule.apply(self.task.optimizers, self.config.train.schedule, clock.epoch, clock.epochs)
+        schedule.apply(self.task.optimizers, self.config.train.schedule, clock)
         self.method.train(part.train)
         steps = len(part.batches) if isinstance(part.batches, Sized) else 1
         with torch.set_grad_enabled(part.train):
@@ -89,7 +95,6 @@ class Trainer:
                     raise Interrupted
                 first = batch[0] if isinstance(batch, tuple) else batch
                 result = part.step(batch, self._clock(clock.epoch, step, steps, self.phases))
-                self.forward_samples += len(first.y) * self.method.num_networks
                 if result is not None:
                     result.check(self.method.num_networks, len(first.y), self.task.num_classes)
                 if result is not None and part.train:
@@ -105,9 +110,40 @@ class Trainer:
         return Clock(epoch, epochs, step, steps, progress, name, epoch - begun, length)
 
     def _record(self, epoch: int, traces: metrics.Traces) -> dict[str, Any]:
-        data = self.data
-        test, val, trace = self._predict("test"), self._predict("val"), self._predict("trace")
+        data, calibration, sheet = self.data, Calibration(), Sheet()
+        test, val = self._predict("test", calibration.note), self._predict("val")
+        # the last step of an epoch can break a network whose losses were all finite
+        diverged = not bool(traces.finite) or any(bool((predicted < 0).any()) for predicted in test.values())
+        is_last = diverged or epoch + 1 == self.config.train.epochs
+        tables = self.tables if self.tables is not None and self.tables.due(is_last) else None
+        whole = data.splits.get("trace") is data.splits["train"]
+        trace = self._predict("trace", *([sheet.note] if tables is not None and whole else []))
         official = self._predict("val_clean")  # validation images with true labels of their own
+        true = data.clean["train"] if data.truth else None
+        if tables is not None:
+            if not whole:
+                self._predict_uncounted("train", sheet.note)
+            tables.write(epoch + 1, sheet.columns(traces, data.splits["train"].given, true))
+        record = {
+            "epoch": epoch,
+            "lr": self.task.optimizers[0].param_groups[0]["lr"] if self.task.optimizers else 0.0,
+            "heads": self._heads(test, val, official, trace),
+            "calibration": calibration.summary(),
+            "knowledge": self._knowledge(traces, trace),
+            "diverged": diverged,
+        }
+        self.test_predictions = test
+        return record | traces.summary(data.splits["train"].given, true)
+
+    def _heads(
+        self,
+        test: dict[str, torch.Tensor],
+        val: dict[str, torch.Tensor],
+        official: dict[str, torch.Tensor],
+        trace: dict[str, torch.Tensor],
+    ) -> dict[str, dict[str, int | None]]:
+        """What each head gets right, as counts, from its predictions of each split; an absent split is empty."""
+        data = self.data
         heads: dict[str, dict[str, int | None]] = {}
         for head, predicted in test.items():
             heads[head] = {"test": metrics.correct(predicted, data.test_labels), "val_noisy": 0, "val_clean": 0}
@@ -117,16 +153,7 @@ class Trainer:
                 heads[head]["val_clean"] = metrics.correct((official or val)[head], data.clean["val_clean"])
             fitted = trace.get(head, torch.empty(0, dtype=torch.int64, device=self.device))
             heads[head] |= metrics.memorisation(fitted, data.given_trace, data.clean["trace"], data.truth)
-        record = {
-            "epoch": epoch,
-            "lr": self.task.optimizers[0].param_groups[0]["lr"] if self.task.optimizers else 0.0,
-            "heads": heads,
-            "knowledge": self._knowledge(traces, trace),
-            # the last step of an epoch can break a network whose losses were all finite
-            "diverged": not bool(traces.finite) or any(bool((predicted < 0).any()) for predicted in test.values()),
-        }
-        self.test_predictions = test
-        return record | traces.summary(data.splits["train"].given, data.clean["train"] if data.truth else None)
+        return heads
 
     def _knowledge(self, traces: metrics.Traces, trace: dict[str, torch.Tensor]) -> list[dict[str, int]]:
         seen = traces.seen["selected"]
@@ -134,25 +161,31 @@ class Trainer:
             return []
         where = self.data.trace_index
         return [
-            metrics.knowledge(trace[f"net{k + 1}"], self.data.clean["trace"], traces.selected[k, where], seen[where])
+            metrics.knowledge(trace[f"net{k + 1}"], self.data.clean["trace"], traces.selected[k, where], seen[k, where])
             for k in range(self.method.num_networks)
             if f"net{k + 1}" in trace
         ]
 
-    def _predict(self, split: str) -> dict[str, torch.Tensor]:
+    def _predict(self, split: str, *watches: metrics.Watch) -> dict[str, torch.Tensor]:
         resident = self.data.splits.get(split)
         if resident is None:
             return {}
         self.method.eval()
-        self.forward_samples += len(resident) * self.method.num_networks
         batches = resident.plain(EVAL_BATCH[self.device.type])
-        return metrics.predictions(self.method.predict, batches, self.task.num_classes)
+        return metrics.predictions(self.method.predict, batches, self.task.num_classes, watches)
+
+    def _predict_uncounted(self, split: str, *watches: metrics.Watch) -> dict[str, torch.Tensor]:
+        """The same for a pass that an uninterrupted run without tables does not make: the record must not tell."""
+        counted = self.task.forward_samples
+        predicted = self._predict(split, *watches)
+        self.task.forward_samples = counted
+        return predicted
 
     def state(self) -> State:
         """What a resume needs. Tensors are the live ones: serialise before training on."""
         optimizers = [optimizer.state_dict() for optimizer in self.task.optimizers]
         run_id, epoch = self.config.run_id, len(self.history)
-        return State(run_id, epoch, self.method.state_dict(), optimizers, self.history, self.forward_samples)
+        return State(run_id, epoch, self.method.state_dict(), optimizers, self.history, self.task.forward_samples)
 
     def restore(self, state: State) -> None:
         """Go on from a state: enter its phases in order, then load everything."""
@@ -165,12 +198,11 @@ class Trainer:
         self.method.load_state_dict(state.method)
         for optimizer, saved in zip(self.task.optimizers, state.optimizers, strict=True):
             optimizer.load_state_dict(saved)
-        self.history, self.forward_samples = list(state.history), state.forward_samples
+        self.history, self.task.forward_samples = list(state.history), state.forward_samples
 
     def _outcome(self) -> Outcome:
         if not hasattr(self, "test_predictions"):  # resumed after the last epoch: the commit alone was lost
-            self.test_predictions = self._predict("test")
-            self.forward_samples -= len(self.data.splits["test"]) * self.method.num_networks
+            self.test_predictions = self._predict_uncounted("test")
         for name, given in self.given.items():  # every method of a column must have met the same labels
             if not torch.equal(given, self.data.splits[name].given):
                 raise RuntimeError(f"{self.config.method.name} has changed the observed labels of the {name} split")
@@ -187,8 +219,8 @@ class Trainer:
             "headline": self.method.headline(),
             "needs": type(self.method).needs.declared(),
             "paper": type(self.method).paper,
-            "parameters": sum(p.numel() for p in self.method.parameters()),
-            "forward_samples": self.forward_samples,
+            "parameters": sum(p.numel() for p in self.method.nets.parameters()),
+            "forward_samples": self.task.forward_samples,
             "totals": self.data.totals,
             "diverged": self.diverged,
             "history": self.history,

@@ -41,8 +41,24 @@ def data() -> dict:
             "network": "digits_cnn",
             "epochs": 5,
             "batch_size": 64,
-            "optimizer": {"name": "adam", "lr": 0.1, "momentum": 0.8, "weight_decay": 0.01},
-            "schedule": {"name": "steps", "start": 0.5, "steps": [0.5, 0.75], "gamma": 0.5, "momentum_after": 0.1},
+            "optimizer": {
+                "name": "adam",
+                "lr": 0.1,
+                "momentum": 0.8,
+                "weight_decay": 0.01,
+                "nesterov": True,
+                "clip_norm": 5.0,
+            },
+            "schedule": {
+                "name": "steps",
+                "start": 0.5,
+                "steps": [0.5, 0.75],
+                "gamma": 0.5,
+                "momentum_after": 0.1,
+                "final": 0.01,
+                "cycles": 15,
+                "warm_up": 0.08,
+            },
             "augment": "crop_flip",
             "normalise": False,
             "precision": "bf16",
@@ -51,6 +67,8 @@ def data() -> dict:
             "deterministic": False,
             "preset": "paper",
             "trace_samples": 7,
+            "strong": "autoaugment",
+            "rotate": 15.0,
         },
         "seed": 9,
     }
@@ -80,7 +98,9 @@ OTHER = {
     ("train", "schedule", "steps"): [0.5],
     ("train", "augment"): "none",
     ("train", "precision"): "float32",
+    ("train", "strong"): "randaugment",
 }
+LATER = [(*path, name) for path, settings in cfg._LATER.items() for name in settings]
 
 
 def another(path: tuple[str, ...], value: object) -> object:
@@ -157,7 +177,16 @@ def test_the_augmentations_of_a_config_are_those_there_are():
     ("path", "value", "message"),
     [
         (("train", "epoch"), 3, "unknown setting in config.train 'epoch'; did you mean 'epochs'?"),
-        (("train", "optimizer", "nesterov"), True, "unknown setting in config.train.optimizer 'nesterov'; allowed: "),
+        (("train", "optimizer", "amsgrad"), True, "unknown setting in config.train.optimizer 'amsgrad'; allowed: "),
+        (("train", "optimizer", "nesterov"), 1, "train.optimizer.nesterov must be true or false, got 1"),
+        (("train", "optimizer", "clip_norm"), 0, "optimizer.clip_norm must be above 0, got 0.0"),
+        (("train", "optimizer", "clip_norm"), "5", "train.optimizer.clip_norm must be a finite number, got '5'"),
+        (("train", "schedule", "final"), 1, "schedule.final must be in [0, 1), got 1.0"),
+        (("train", "schedule", "final"), -0.1, "schedule.final must be in [0, 1), got -0.1"),
+        (("train", "schedule", "cycles"), 0, "schedule.cycles must be at least 1, got 0"),
+        (("train", "schedule", "warm_up"), 1, "schedule.warm_up must be in [0, 1), got 1.0"),
+        (("train", "rotate"), 181, "rotate must be in [0, 180] degrees, got 181.0"),
+        (("train", "strong"), "randaug", "unknown train.strong 'randaug'; did you mean 'randaugment'?"),
         (("train", "optimizer", "name"), "sgdd", "unknown train.optimizer.name 'sgdd'; did you mean 'sgd'?"),
         (("train", "augment"), "crop_flop", "unknown train.augment 'crop_flop'; did you mean 'crop_flip'?"),
         (("train", "epochs"), 0, "epochs must be at least 1, got 0"),
@@ -235,14 +264,26 @@ configs = st.builds(
         network=st.text(),
         epochs=st.integers(1, 10**4),
         batch_size=st.integers(2, 10**4),
-        optimizer=st.builds(cfg.OptimizerConfig, lr=numbers, momentum=numbers, weight_decay=numbers),
+        optimizer=st.builds(
+            cfg.OptimizerConfig,
+            lr=numbers,
+            momentum=numbers,
+            weight_decay=numbers,
+            nesterov=st.booleans(),
+            clip_norm=st.none() | numbers,
+        ),
         schedule=st.builds(
             cfg.ScheduleConfig,
             start=numbers,
             steps=st.lists(numbers).map(tuple),
             gamma=numbers,
             momentum_after=st.none() | numbers,
+            final=st.just(0.0) | numbers,
+            cycles=st.integers(1, 20),
+            warm_up=st.just(0.0) | numbers,
         ),
+        strong=st.sampled_from(["randaugment", "autoaugment"]),
+        rotate=st.just(0.0) | numbers,
         threads=st.integers(1, 64),
         trace_samples=st.integers(0, 10**6),
         preset=st.text(),
@@ -271,10 +312,43 @@ def test_the_ids_of_the_quick_start_are_all_different():
     assert len({run.run_id for run in runs}) == len(suite.noise) * len(suite.methods) * len(suite.seeds) == len(runs)
 
 
-def test_a_later_setting_at_its_default_leaves_the_ids_of_older_runs_alone():
-    config = RunConfig.from_dict(with_value(("dataset", "trusted"), 0))
-    assert "trusted" not in config.to_dict()["dataset"]
-    assert RunConfig.from_dict(config.to_dict()) == config
-    older = data()
-    del older["dataset"]["trusted"]
-    assert RunConfig.from_dict(older).run_id == config.run_id
+def without(config: dict, paths: list[tuple[str, ...]]) -> dict:
+    """A config as it was written before these settings came."""
+    for *path, name in paths:
+        inner = config
+        for key in path:
+            inner = inner.get(key, {})
+        inner.pop(name, None)
+    return config
+
+
+def defaulted(path: tuple[str, ...]) -> object:
+    part: object = RunConfig.from_dict(without(data(), [path]))
+    for key in path:
+        part = getattr(part, key)
+    return part
+
+
+@pytest.mark.parametrize("path", LATER, ids=".".join)
+def test_a_later_setting_at_its_default_leaves_the_ids_of_older_runs_alone(path):
+    config = RunConfig.from_dict(with_value(path, defaulted(path)))
+    written = config.to_dict()
+    assert written == without(data(), [path])
+    assert RunConfig.from_dict(written) == config
+    assert RunConfig.from_dict(without(data(), [path])).run_id == config.run_id
+    assert config.run_id != RunConfig.from_dict(data()).run_id
+
+
+def test_the_ids_of_runs_that_were_made_before_the_later_settings_stay():
+    older = without(data() | {"protocol": 1}, [path for path in LATER if path != ("dataset", "trusted")])
+    assert RunConfig.from_dict(older).run_id == "rc6679502338621e277ef"
+    older["dataset"]["trusted"] = 0
+    assert RunConfig.from_dict(older).run_id == "r479b54d52194e9c3ac07"
+    older["train"] = {"network": "digits_cnn"}
+    assert RunConfig.from_dict(older).run_id == "ra7b32169300119510224"
+
+
+def test_every_later_setting_has_the_default_that_is_left_out():
+    for path, defaults in cfg._LATER.items():
+        for name, default in defaults.items():
+            assert defaulted((*path, name)) == default

@@ -126,6 +126,11 @@ def test_every_preset_makes_a_run(spec):
     trusted = 1000 if "trusted" in info.needs else 0
     for preset, recipe in info.presets.items():
         name, _, dataset = preset.partition(":")
+        if name == "uniform":  # one recipe for all: a method may say what suits its length, and nothing else
+            assert dataset in datasets.available()
+            assert recipe.keys() == {"params"}
+            assert registry.create(spec, **recipe["params"])
+            continue
         suite = grid.Suite("s", "cifar10", ("symmetric:0.2",), (spec,), seeds=(0,), preset=name, trusted=trusted)
         (planned,) = grid.expand(suite)
         assert planned.config.train.preset == name
@@ -185,7 +190,11 @@ def test_other_clean_labels_leave_every_weight_as_it_is(spec, world, change):
     run = honest.config
     corruption = frozen(data, run.noise, None)
     garbage = corruption.clean[::-1].copy() if change == "reversed" else np.zeros_like(corruption.clean)
-    other = assemble(run, data, dataclasses.replace(corruption, clean=garbage), world.CPU)
+    if honest.method.needs.trusted:  # these are given true labels on purpose: they stay, and nothing else may matter
+        clean = {name: torch.zeros_like(labels) for name, labels in honest.data.clean.items()}
+        other = dataclasses.replace(honest.data, clean=clean)
+    else:
+        other = assemble(run, data, dataclasses.replace(corruption, clean=garbage), world.CPU)
     other.facts = honest.data.facts  # the rate that a method may be told is a fact about the clean labels
     other.test_labels = torch.zeros_like(other.test_labels)
     fooled = world.finish(world.trainer(spec, other))
@@ -201,7 +210,7 @@ def test_steps_hold_k_finite_detached_losses_and_well_formed_traces(spec, world,
     trainer = world.trainer(spec)
     steps = recorded_steps(trainer, monkeypatch)
     num_networks, num_classes = trainer.method.num_networks, trainer.task.num_classes
-    assert len(steps) >= 4
+    assert len(steps) >= 3
     for step, index in steps:
         size = len(index)
         assert step.losses.shape == (num_networks,)
@@ -359,8 +368,8 @@ def test_numbers_stay_finite_at_the_edges(spec, world, edge):
     settings, info = dict(EDGES[edge]), registry.describe(spec)
     if "one epoch" in edge:
         settings["epochs"] = max(2, info.shortest)
-    if "some absent" in edge and "trusted" in info.needs:  # a trusted sample of every class leaves none absent
-        settings["dataset"] = {"train_limit": 40, "trusted": 10}
+    if "trusted" in info.needs and "dataset" in settings:  # a trusted sample of every class leaves none absent
+        settings["dataset"] = {"trusted": 3} if "two" in edge else {"trusted": 10}
     data = world.blobs(settings.pop("num_classes", 3))
     trainer = world.finish(world.trainer(spec, data, **settings))
     assert all(torch.isfinite(value.float()).all() for value in trainer.method.state_dict().values())

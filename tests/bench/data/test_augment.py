@@ -92,7 +92,7 @@ def test_an_unknown_augmentation_meets_the_nearest_one() -> None:
         augment.padding_of("crop-flip")
     with pytest.raises(ValueError, match=r"unknown augmentation"):
         augment.draw(0, 2, "cutout", 8)
-    assert [augment.padding_of(name) for name in augment.available()] == [4, 0]
+    assert [augment.padding_of(name) for name in augment.available()] == [4, 4, 0]
 
 
 def test_torchvision_crops_and_mirrors_alike(torchvision) -> None:

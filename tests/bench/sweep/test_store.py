@@ -22,6 +22,7 @@ from bench.sweep.store import Busy, Conflict, Corrupt, RunFolder, State, Store, 
 ROOT = Path(files.__file__).resolve().parents[1]
 CONFIG = {"protocol": 1, "method": {"name": "any", "params": {}}, "train": {"epochs": 2}, "seed": 0}
 RUN_ID = run_id_of(CONFIG)
+MENDED = {"seen": 10, "right": 9, "wrong_seen": 4, "wrong_corrected": 4, "right_seen": 6, "right_broken": 1}
 COUNTS = {"test": 9, "val_noisy": 3, "val_clean": 4, "right_fit": 6, "wrong_fit": 1, "wrong_recovered": 3}
 
 
@@ -264,6 +265,17 @@ def changed(path, value):
         (["history", 0, "heads", "net1", "accuracy"], 1, "counts must be"),
         (["history", 0, "selection", 0, "selected"], 11, "selected must be"),
         (["history", 0, "knowledge", 0, "shut_right"], 6, "shut_right must be"),
+        (["history", 0, "selection", 0, "right_seen"], 3, "selected_right must be .* at most 3, got 4"),
+        (["history", 0, "selection", 0, "right_seen"], 11, "right_seen must be"),
+        (["history", 0, "correction"], {"seen": 5, "right": 6}, "right must be"),
+        (["history", 0, "correction"], {**MENDED, "wrong_corrected": 5}, "wrong_corrected must be"),
+        (["history", 0, "correction"], {**MENDED, "right_broken": 7}, "right_broken must be"),
+        (["history", 0, "correction"], {**MENDED, "right_seen": 7}, "must be parts of the 10 seen"),
+        (["history", 1, "calibration"], {}, r"epoch 1 has the calibration of \[\], the run the heads \['net1'\]"),
+        (["history", 1, "calibration"], {"net1": {"ece": 1.1, "nll": 1.0}}, r"ece must be null or in \[0, 1.0\]"),
+        (["history", 1, "calibration"], {"net1": {"ece": True, "nll": 1.0}}, "ece must be null"),
+        (["history", 1, "calibration"], {"net1": {"ece": 0.1, "nll": -1.0}}, "nll must be null"),
+        (["history", 1, "calibration"], {"net1": {"ece": 0.1}}, "malformed payload: KeyError"),
         (["totals", "trace_wrong"], 11, "totals leave -1 for right_fit"),
         (["totals"], {}, "malformed payload: KeyError"),
         (["history", 0], [], "malformed payload"),
@@ -293,7 +305,19 @@ def test_counts_that_need_unknown_clean_labels_may_be_null(run):
     payload["totals"]["trace_wrong"] = None
     for epoch in payload["history"]:
         epoch["heads"]["net1"].update(val_clean=None, right_fit=None, wrong_fit=None, wrong_recovered=None)
-        epoch["selection"][0]["selected_right"] = None
+        epoch["selection"][0].update(selected_right=None, right_seen=None)
+        epoch["correction"] = {**dict.fromkeys(MENDED), "seen": 10}
+    assert run.commit(payload, {}).payload == payload
+
+
+@pytest.mark.parametrize("diagnosed", [True, False], ids=["today's", "an older one"])
+def test_a_record_is_believed_with_and_without_the_later_diagnostics(run, diagnosed):
+    payload = payload_of()
+    for epoch in payload["history"]:
+        epoch["correction"] = dict(MENDED) if diagnosed else {"seen": 10, "right": 9}
+        if diagnosed:
+            epoch["selection"][0]["right_seen"] = 6
+            epoch["calibration"] = {"net1": {"ece": 0.25, "nll": None}}
     assert run.commit(payload, {}).payload == payload
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from bench.training import metrics
-from methods.base import Batch, Step
+from methods.base import Batch, Judgement, Step
 
 
 def batches(*sizes):
@@ -122,9 +122,11 @@ def test_selection_counts_what_each_network_chose_and_how_much_of_it_is_labelled
     # samples 3, 0 and then 4, 2, 1; sample 5 comes in no batch
     summary = traces((first, [3, 0]), (second, [4, 2, 1])).summary(GIVEN, CLEAN)
     assert summary["selection"] == [
-        {"seen": 5, "selected": 3, "selected_right": 1},
-        {"seen": 5, "selected": 4, "selected_right": 3},
+        {"seen": 5, "selected": 3, "right_seen": 3, "selected_right": 1},  # right: 0, 1 and 2
+        {"seen": 5, "selected": 4, "right_seen": 3, "selected_right": 3},
     ]
+    unknown = traces((first, [3, 0])).summary(GIVEN, None)["selection"]
+    assert unknown[0] == {"seen": 2, "selected": 2, "right_seen": None, "selected_right": None}
 
 
 def test_the_last_choice_of_an_epoch_counts():
@@ -139,7 +141,8 @@ def test_scores_and_corrections_are_held_against_the_labels_by_index():
     summary = traces((Step(torch.zeros(2), clean_score=score, relabelled=label), [0, 4, 3])).summary(GIVEN, CLEAN)
     # right: sample 0; wrong: 4 and 3.  Corrected to 2, 0, 1 where 0, 2, 1 are true
     assert summary["score_auc"] == [1.0, 0.0]
-    assert summary["correction"] == {"seen": 3, "right": 1}
+    parts = {"wrong_seen": 2, "wrong_corrected": 1, "right_seen": 1, "right_broken": 1}
+    assert summary["correction"] == {"seen": 3, "right": 1, **parts}
 
 
 def test_a_loss_that_is_no_number_is_null_in_the_record_and_noticed():
@@ -150,3 +153,153 @@ def test_a_loss_that_is_no_number_is_null_in_the_record_and_noticed():
     assert bool(traces((Step(torch.ones(2)), [0])).finite)
     healed = traces((Step(torch.tensor([math.inf, 1.0])), [0]), (Step(torch.ones(2)), [1]))
     assert not bool(healed.finite)
+
+
+# labels given as new
+
+
+def sure_of(*labels):
+    return torch.nn.functional.one_hot(torch.tensor(labels), 3).float()
+
+
+def test_a_label_is_mended_only_by_the_true_class_and_broken_by_any_other():
+    # right: 0 1 2 5, wrong: 3 (0, is 1) and 4 (1, is 2)
+    correction = traces((Step(torch.zeros(2), relabelled=sure_of(0, 2, 2, 1, 0)), [0, 1, 2, 3, 4]))
+    assert correction.summary(GIVEN, CLEAN)["correction"] == {
+        "seen": 5,
+        "right": 3,
+        "wrong_seen": 2,
+        "wrong_corrected": 1,
+        "right_seen": 3,
+        "right_broken": 1,
+    }
+
+
+def test_foreign_images_are_neither_mended_nor_broken():
+    clean = torch.tensor([0, -1, 2, 1, -1, 2])
+    found = traces((Step(torch.zeros(2), relabelled=sure_of(1, 1, 0, 1)), [0, 1, 4, 3])).summary(GIVEN, clean)
+    assert found["correction"] == {
+        "seen": 4,
+        "right": 1,
+        "wrong_seen": 1,
+        "wrong_corrected": 1,
+        "right_seen": 1,
+        "right_broken": 1,
+    }
+
+
+def test_a_new_label_that_is_no_number_is_no_class_not_even_of_a_foreign_image():
+    clean = torch.tensor([0, -1, 2, 1, -1, 2])
+    dead = torch.full((2, 3), math.nan)
+    found = traces((Step(torch.zeros(2), relabelled=dead), [0, 1])).summary(GIVEN, clean)["correction"]
+    assert (found["right"], found["right_broken"], found["wrong_seen"]) == (0, 1, 0)
+
+
+def test_without_true_labels_a_correction_counts_what_was_seen_alone():
+    found = traces((Step(torch.zeros(2), relabelled=sure_of(0, 1)), [0, 1])).summary(GIVEN, None)["correction"]
+    assert found.pop("seen") == 2
+    assert found == dict.fromkeys(("right", "wrong_seen", "wrong_corrected", "right_seen", "right_broken"))
+
+
+# steps that train one network
+
+
+def test_a_network_has_the_mean_loss_of_the_steps_that_trained_it():
+    steps = [Step(torch.tensor([1.0, 9.0]), network=0), Step(torch.tensor([3.0, 9.0]), network=0)]
+    steps.append(Step(torch.tensor([8.0, 5.0]), network=1))
+    both = Step(torch.tensor([2.0, 7.0]))
+    assert traces(*((step, [0]) for step in steps)).summary(GIVEN, CLEAN)["loss"] == [2.0, 5.0]
+    assert traces(*((step, [0]) for step in [*steps, both])).summary(GIVEN, CLEAN)["loss"] == [2.0, 6.0]
+
+
+def test_a_network_that_no_step_trained_has_no_loss():
+    assert traces((Step(torch.tensor([1.0, 9.0]), network=0), [0])).summary(GIVEN, CLEAN)["loss"] == [1.0, None]
+    assert traces().summary(GIVEN, CLEAN)["loss"] == [None, None]
+
+
+def test_what_a_step_leaves_in_the_row_of_another_network_means_nothing():
+    odd = Step(
+        torch.tensor([1.0, math.nan]),
+        selected=torch.tensor([[True, False], [True, True]]),
+        clean_score=torch.tensor([[2.0, 1.0], [math.nan, math.nan]]),
+        network=0,
+    )
+    other = Step(
+        torch.zeros(2), selected=torch.tensor([[False], [True]]), clean_score=torch.tensor([[7.0], [3.0]]), network=1
+    )
+    collected = traces((odd, [0, 3]), (other, [0]))
+    summary = collected.summary(GIVEN, CLEAN)
+    assert bool(collected.finite)
+    assert summary["selection"] == [
+        {"seen": 2, "selected": 1, "right_seen": 1, "selected_right": 1},
+        {"seen": 1, "selected": 1, "right_seen": 1, "selected_right": 1},
+    ]
+    assert summary["score_auc"] == [1.0, None]  # net2 saw a right label alone
+    assert collected.seen["selected"].tolist() == [[True, False, False, True, False, False], [True] + [False] * 5]
+
+
+def test_a_dead_loss_of_the_network_that_a_step_trains_is_noticed():
+    assert not bool(traces((Step(torch.tensor([1.0, math.nan]), network=1), [0])).finite)
+
+
+def test_a_scalar_is_the_mean_over_the_steps_that_gave_it():
+    first = Step(torch.zeros(2), scalars={"threshold_1": 0.2}, network=0)
+    second = Step(torch.zeros(2), scalars={"threshold_2": 0.6, "both": 1.0}, network=1)
+    third = Step(torch.zeros(2), scalars={"threshold_2": 0.8, "both": 2.0}, network=1)
+    summary = traces((first, [0]), (second, [0]), (third, [1])).summary(GIVEN, CLEAN)
+    assert summary["scalars"] == pytest.approx({"threshold_1": 0.2, "threshold_2": 0.7, "both": 1.5})
+
+
+@pytest.mark.parametrize("network", [2, -1])
+def test_a_network_that_is_not_there_is_refused(network):
+    with pytest.raises(ValueError, match=rf"Step\.network must be in \[0, 1\], got {network}"):
+        traces((Step(torch.zeros(2), network=network), [0]))
+
+
+# what a method holds of all samples
+
+
+def test_a_judgement_takes_the_place_of_what_the_steps_said():
+    step = Step(torch.zeros(2), selected=torch.tensor([[True], [True]]), relabelled=sure_of(2))
+    collected = traces((step, [5]))
+    collected.judge(Judgement(selected=torch.tensor([[True, False, False, True, False, False], [True] * 6])))
+    summary = collected.summary(GIVEN, CLEAN)
+    assert summary["selection"] == [
+        {"seen": 6, "selected": 2, "right_seen": 4, "selected_right": 1},
+        {"seen": 6, "selected": 6, "right_seen": 4, "selected_right": 4},
+    ]
+    assert summary["correction"]["seen"] == 1  # of which the judgement says nothing
+    assert summary["score_auc"] == []
+
+
+def test_scores_and_labels_of_a_judgement_are_held_against_all_samples():
+    collected = traces()
+    score = torch.tensor([[5.0, 5, 5, 0, 0, 5], [0, 0, 0, 1, 1, 0]], requires_grad=True)
+    collected.judge(Judgement(clean_score=score, relabelled=sure_of(0, 1, 2, 1, 2, 0)))
+    summary = collected.summary(GIVEN, CLEAN)
+    assert summary["score_auc"] == [1.0, 0.0]
+    parts = {"wrong_seen": 2, "wrong_corrected": 2, "right_seen": 4, "right_broken": 1}
+    assert summary["correction"] == {"seen": 6, "right": 5, **parts}
+
+
+def test_a_judgement_is_copied():
+    chosen = torch.zeros(2, 6, dtype=torch.bool)
+    collected = traces()
+    collected.judge(Judgement(selected=chosen))
+    chosen.fill_(True)
+    assert collected.summary(GIVEN, CLEAN)["selection"][0]["selected"] == 0
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("selected", torch.ones(6, dtype=torch.bool), r"selected must have the shape \(2, 6\), got \(6,\)"),
+        ("selected", torch.ones(1, 6, dtype=torch.bool), r"selected must have the shape \(2, 6\), got \(1, 6\)"),
+        ("clean_score", torch.ones(2, 5), r"clean_score must have the shape \(2, 6\), got \(2, 5\)"),
+        ("relabelled", torch.ones(5, 3), r"relabelled must have the shape \(6, C\), got \(5, 3\)"),
+        ("relabelled", torch.ones(6), r"relabelled must have the shape \(6, C\), got \(6,\)"),
+    ],
+)
+def test_a_judgement_of_another_shape_is_refused_with_its_field(field, value, message):
+    with pytest.raises(ValueError, match=rf"Judgement\.{message}"):
+        traces().judge(Judgement(**{field: value}))
