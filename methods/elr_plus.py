@@ -97,7 +97,7 @@ class ELRPlus(Method):
             yield Pass(self.task.loader(stream=f"net{k + 1}"), partial(self.update, k=k), name=f"net{k + 1}")
 
     def update(self, batch: Batch, clock: Clock, k: int = 0) -> Step:
-        lam, order = partners(self.task, clock, len(batch.y), self.alpha, f"mixup{k}")
+        lam, order = partners(self.task, clock, len(batch.y), self.alpha, f"mix{k}")
         lam = max(lam, 1 - lam)
         with torch.no_grad():
             seen = self.averages[1 - k](batch.x).softmax(-1)

@@ -47,7 +47,7 @@ class Mixup(Method):
             raise ValueError(f"alpha must be at least 0, got {self.alpha}")
 
     def update(self, batch: Batch, clock: Clock) -> Step:
-        lam, order = partners(self.task, clock, len(batch.y), self.alpha, "mixup")
+        lam, order = partners(self.task, clock, len(batch.y), self.alpha, "mix")
         logp = self.nets[0](mixed(batch.x, order, lam)).log_softmax(-1)
         loss = (lam * cross_entropy(logp, batch.y) + (1 - lam) * cross_entropy(logp, batch.y[order])).mean()
         self.learn(loss)

@@ -182,10 +182,16 @@ def test_the_evidence_knows_neither_trainer_nor_processes():
 DIALECTS = {dialect for family in noise.available() for dialect in noise.describe(family)["dialects"]}
 
 
+SOURCES = {"bootstrap_soft", "proselflc"}  # losses of their own, which CMD takes as sources under the same names
+WITH_SOURCES = {ROOT / "methods" / "losses.py", ROOT / "methods" / "cmd.py"}
+
+
 @pytest.mark.parametrize("name", registry.available())
 def test_no_file_names_a_method_but_its_own(name):
     own = registry.describe(name).file
     for path in FILES:
+        if name in SOURCES and path in WITH_SOURCES:
+            continue
         # a dialect of noise is named after the code whose draws it repeats, be it that of a method
         if path != own and not (name in DIALECTS and path.parent.name == "noise"):
             lines = [line for line, text in texts(path) if text == name]

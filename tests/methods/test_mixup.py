@@ -2,12 +2,11 @@
 
 import math
 
-import numpy as np
 import pytest
 import torch
 
-from bench.seeds import derive
 from methods import create
+from methods.mixing import partners
 
 SGD = {"optimizer": {"name": "sgd", "lr": 0.05}, "schedule": {"name": "constant"}}
 
@@ -36,16 +35,15 @@ def test_with_a_tiny_alpha_it_trains_as_cross_entropy_but_for_rounding(world):
 
 
 @pytest.mark.parametrize("alpha", [1.0, 8.0])
-def test_an_epoch_is_the_one_written_out_from_the_paper(alpha, world):
+def test_an_epoch_is_the_one_written_out_from_the_paper(alpha, world, monkeypatch):
     trainer, by_hand = (world.trainer("mixup", params={"alpha": alpha}, **SGD) for _ in range(2))
+    draws = []
+    monkeypatch.setattr("methods.mixup.partners", lambda *asked: draws.append(partners(*asked)) or draws[-1])
     trainer.epoch()
     model = by_hand.method.nets[0].train()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
-    drawn = []
-    for number, batch in enumerate(by_hand.task.loader()):
-        rng = np.random.default_rng(derive(0, "method", "mixup", 0, number))
-        lam = rng.beta(alpha, alpha)
-        order = rng.permutation(len(batch.y)).tolist()
+    for batch, (lam, permutation) in zip(by_hand.task.loader(), draws, strict=True):
+        order = permutation.tolist()
         x = torch.stack([lam * batch.x[i] + (1 - lam) * batch.x[j] for i, j in enumerate(order)])
         p = model(x).softmax(-1)
         loss = 0.0
@@ -54,8 +52,7 @@ def test_an_epoch_is_the_one_written_out_from_the_paper(alpha, world):
         optimizer.zero_grad()
         (loss / len(order)).backward()
         optimizer.step()
-        drawn.append(lam)
-    assert len(set(drawn)) == len(drawn) == 4
+    assert len({lam for lam, _ in draws}) == len(draws) == 4  # one for each batch
     for name, value in net(trainer).items():
         torch.testing.assert_close(value, model.state_dict()[name], rtol=1e-4, atol=1e-6)
 
