@@ -61,7 +61,12 @@ RC: dict[Any, Any] = {
     "svg.hashsalt": "evidence",
     "savefig.dpi": 200,
 }
-PANEL, ONE_PANEL, CHARACTER = 2.05, 2.6, 0.06  # inches; three panels and a legend of short names fill a page
+PANEL, ONE_PANEL, CHARACTER, LINE = (
+    2.05,
+    2.6,
+    0.06,
+    0.16,
+)  # inches; three panels and a legend of short names fill a page
 PANELS_PER_ROW = 3
 
 
@@ -248,12 +253,19 @@ def _legend(figure: Figure, grouping: Grouping, lines: Lines) -> None:
         for label in order
     ]
     if handles:
-        figure.legend(handles, order, loc="outside right center")
+        columns = _legend_columns(len(handles), figure.get_figheight())
+        figure.legend(handles, order, loc="outside right center", ncols=columns)
+
+
+def _legend_columns(entries: int, height: float) -> int:
+    """How many columns hold the legend beside panels of a height in inches."""
+    return max(1, -(-entries // int(height / LINE)))
 
 
 @contextmanager
 def _figure(grouping: Grouping, wide: int, high: int) -> Iterator[Figure]:
-    legend = 0.6 + CHARACTER * max((len(row.label) for row in grouping.groups), default=0)
+    legend, tall = 0.6 + CHARACTER * max((len(row.label) for row in grouping.groups), default=0), 1.75 * high + 0.35
     panels = PANEL * wide if wide > 1 else ONE_PANEL
+    columns = _legend_columns(len(grouping.groups), tall)
     with matplotlib.rc_context(RC):
-        yield Figure(figsize=(panels + legend, 1.75 * high + 0.35), layout="constrained")
+        yield Figure(figsize=(panels + legend * columns, tall), layout="constrained")
