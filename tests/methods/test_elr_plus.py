@@ -77,7 +77,7 @@ def test_a_run_is_the_algorithm_of_the_paper_weight_by_weight(world, reweigh):
             for number, batch in enumerate(batches):
                 clock = replace(other.task.clock, step=number)
                 t = (epoch + (number + 1) / len(batches)) / 3
-                lam, order = partners(other.task, clock, len(batch.y), 1.0, f"mixup{k}")
+                lam, order = partners(other.task, clock, len(batch.y), 1.0, f"mix{k}")
                 lam = max(lam, 1 - lam)
                 q[k, batch.index] = 0.6 * q[k, batch.index] + 0.4 * averages[1 - k](batch.x).detach().softmax(-1)
                 mix = lam * q[k, batch.index] + (1 - lam) * q[k, batch.index][order]

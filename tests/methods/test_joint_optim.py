@@ -1,4 +1,4 @@
-"""Joint-Optim: its terms by hand, the labels against books kept outside, and a run against one written from the paper."""
+"""Joint-Optim: its terms by hand, labels against books kept outside, and a run against one written from the paper."""
 
 import math
 

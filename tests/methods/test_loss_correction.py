@@ -218,6 +218,16 @@ def test_a_share_that_leaves_no_epoch_for_a_phase_is_refused(estimate):
         create("forward", estimate=estimate)
 
 
+@pytest.mark.parametrize(("name", "third"), [("forward", 0.005), ("backward", 0.005), ("dual_t", 0.05)])
+def test_the_rate_follows_the_schedule_in_every_phase_but_not_in_dual_ts_short_first_one(name, third, world):
+    trainer = world.trainer(name, **RUN)
+    rates = []
+    for _ in range(6):
+        trainer.epoch()
+        rates.append(trainer.method.optimizer.param_groups[0]["lr"])
+    assert rates == pytest.approx([0.05, 0.05, third, 0.05, 0.05, 0.005])
+
+
 def test_dual_t_estimates_for_a_tenth_of_the_epochs_of_training(world):
     assert world.trainer("dual_t", epochs=22).phases == [("estimate", 2), ("train", 20)]
     assert world.trainer("forward", epochs=22).phases == [("estimate", 11), ("train", 11)]

@@ -1,4 +1,4 @@
-"""Meta-Weight-Net: the gradient through the virtual step by finite differences, and steps written without torch.func."""
+"""Meta-Weight-Net: the gradient through the virtual step by finite differences, and steps without torch.func.grad."""
 
 import copy
 import itertools
@@ -92,7 +92,7 @@ def test_the_real_step_weighs_by_the_moved_weighting_network_and_holds_it_fixed(
     assert float(step.scalars["weight"]) == pytest.approx(float(new.mean()))
 
 
-def test_a_sample_whose_gradient_helps_trusted_samples_gains_weight_and_its_opposite_loses_it(world):
+def test_a_sample_whose_gradient_helps_trusted_samples_gains_weight_and_its_opposite_loses_it():
     # one weight per class, zero at first; sample 0 is labelled as the trusted one, sample 1 wrongly
     method = create("meta_weight_net")
     method.nets = nn.ModuleList([nn.Linear(1, 2, bias=False).double()])

@@ -81,6 +81,13 @@ def test_striking_outliers_off_one_column_leaves_the_rows_and_the_other_columns_
     torch.testing.assert_close(found.sum(1), torch.ones(5, dtype=torch.float64))
 
 
+def test_a_sample_struck_off_one_class_may_be_the_anchor_of_another_with_its_row_untouched():
+    p = torch.tensor([[0.5, 0.499, 0.001]]).repeat(100, 1)
+    p[:4] = torch.tensor([0.05, 0.05, 0.9])  # outliers of class 2
+    p[4] = torch.tensor([0.98, 0.0, 0.02])  # the surest of class 0, and after those of class 2
+    assert torch.equal(anchors(p, filter_outlier=True)[2], p[4])
+
+
 def test_where_no_sample_would_be_left_the_surest_stays():
     same = torch.full((10, 2), 0.5)
     assert torch.equal(anchors(same, filter_outlier=True), torch.full((2, 2), 0.5))
@@ -134,9 +141,7 @@ def test_the_given_label_is_a_column_of_the_matrix_and_a_row_of_its_inverse(rng)
     forward = [-math.log(sum(p[b, i] * SKEW[i, y[b]] for i in range(3))) for b in range(6)]
     backward = [-sum(inverse[y[b], k] * math.log(p[b, k]) for k in range(3)) for b in range(6)]
     torch.testing.assert_close(forward_loss(p.log(), y, SKEW), torch.tensor(forward, dtype=torch.float64))
-    torch.testing.assert_close(
-        backward_loss(p.log(), y, inverse_of(SKEW)), torch.tensor(backward, dtype=torch.float64)
-    )
+    torch.testing.assert_close(backward_loss(p.log(), y, inverse_of(SKEW)), torch.tensor(backward, dtype=torch.float64))
 
 
 def test_networks_stacked_give_the_losses_of_each_alone(rng):
