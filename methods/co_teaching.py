@@ -4,19 +4,23 @@ Han et al., NeurIPS 2018, arXiv:1804.06872, Algorithm 1: each network keeps the 
 in `methods.forgetting`, and learns from the ones its peer kept.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
-from methods.base import Batch, Clock, LossMethod, Step
+from methods.base import Batch, Clock, LossMethod, Needs, Pass, Step, Task
 from methods.card import Card
 from methods.forgetting import Forgetting
 from methods.losses import cross_entropy
 from methods.recipes import CO_TEACHING, CO_TEACHING_CIFAR100
 from methods.registry import register
+from methods.schedules import phases_of
 from methods.selection import masked_mean, smallest
+from methods.transition import anchors
+from methods.validated import Best
 
 
 @register("co_teaching")
@@ -45,3 +49,67 @@ class CoTeaching(Forgetting, LossMethod):
         loss = cross_entropy(logits.log_softmax(-1), batch.y)  # (K, B)
         kept = smallest(loss.detach(), self.kept(len(batch.y), clock))  # (K, B), row k: the choice of network k
         return Step(masked_mean(loss, kept.flip(0)), selected=kept, clean_score=-loss)
+
+
+@register("co_teaching_estimated")
+@dataclass(eq=False)
+class CoTeachingEstimated(CoTeaching):
+    """Co-teaching that nobody tells the noise rate: it is read off an estimated transition matrix first."""
+
+    needs: ClassVar[Needs] = Needs(noisy_val=True)
+    shortest: ClassVar[int] = 2
+    card: ClassVar[Card] = Card(
+        title="Co-teaching: Robust Training of Deep Neural Networks with Extremely Noisy Labels; Han et al.; "
+        "NeurIPS 2018",
+        equations="Algorithm 1 with r = 1 - mean diagonal of T, T by anchors (arXiv:1609.03683, eq. 12-13)",
+        code="bhanML/Co-teaching (no licence)",
+        defaults="a third of the run estimates: ours",
+        deviations=(
+            "the paper takes r as known, or from an estimate that it does not describe; this estimate is ours",
+            "both networks start again after it",
+        ),
+        reference="the code's ramp: r E / (T_k - 1) in epoch E",
+    )
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": CO_TEACHING, "paper:cifar100": CO_TEACHING_CIFAR100}
+    estimate: float = 1 / 3  # share of the epochs after which the rate is estimated
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.estimate < 1:
+            raise ValueError(f"estimate must be in (0, 1), got {self.estimate}")
+
+    def setup(self, task: Task) -> None:
+        self.task = task
+        self.nets = nn.ModuleList(task.make_network(k) for k in range(self.num_networks))
+        self.optimizer = task.make_optimizer(self.nets.parameters(), follow="phase")
+        self.best = Best(task)
+        self.estimated = nn.Buffer(torch.zeros((), device=task.device))  # r
+        self.predicted = nn.Buffer(torch.zeros(task.num_train, task.num_classes, device=task.device))
+        self.known = 0.0  # the same rate on the host, read once an epoch
+
+    def phases(self) -> list[tuple[str, int]]:
+        return phases_of(self.task.epochs, estimate=self.estimate, train=1 - self.estimate)
+
+    def epoch(self, clock: Clock) -> Iterator[Pass]:
+        if clock.phase == "train" and clock.phase_epoch == 0:
+            self.best.recall(self.nets[0])
+            yield Pass(self.task.loader(("plain",), shuffle=False), self.look, train=False, name="estimate")
+            diagonal = anchors(self.predicted, filter_outlier=True).diagonal()
+            self.estimated.copy_((1 - diagonal.mean()).clamp(0, 0.99))
+            self.restart()
+        self.known = float(self.estimated)
+        yield Pass(self.task.loader(), self.update)
+        if clock.phase == "estimate":
+            yield from self.best.passes(self.task, self.nets[0])
+
+    def look(self, batch: Batch, clock: Clock) -> None:
+        self.predicted[batch.index] = self.nets[0](batch.x).softmax(-1)
+
+    def rate(self) -> float:
+        return self.known if self.forget_rate is None else self.forget_rate
+
+    def losses(self, logits: Tensor, batch: Batch, clock: Clock) -> Step:
+        if clock.phase == "estimate":
+            return Step(cross_entropy(logits.log_softmax(-1), batch.y).mean(-1))
+        step = super().losses(logits, batch, clock)
+        return Step(step.losses, step.selected, step.clean_score, scalars={"rate": self.rate()})

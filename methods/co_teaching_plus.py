@@ -34,6 +34,7 @@ class CoTeachingPlus(Forgetting, LossMethod):
         deviations=(
             "the code feeds probabilities to a cross entropy of logits, misaligns the list of disagreeing samples, and "
             "divides the loss by the number kept a second time; none of it is repeated here",
+            "the code counts epochs from 1, so that its warm-up is 19 epochs, not 20",
             "where the networks disagree on too few samples to keep one, all of those are kept; where on none, each "
             "learns from the whole batch",
         ),

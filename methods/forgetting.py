@@ -29,8 +29,11 @@ class Forgetting(Method):
 
     def kept_share(self, clock: Clock) -> float:
         """R(E), in (0, 1]."""
-        rate = self.task.noise_rate if self.forget_rate is None else self.forget_rate
-        return 1 - rate * ramp(clock.epoch, self.ramp_epochs - (self.compat == "reference"))
+        return 1 - self.rate() * ramp(clock.phase_epoch, self.ramp_epochs - (self.compat == "reference"))
+
+    def rate(self) -> float:
+        """r, the share that is dropped in the end."""
+        return self.task.noise_rate if self.forget_rate is None else self.forget_rate
 
     def kept(self, num: int, clock: Clock) -> int:
         """How many samples of a batch of `num` are kept: int(R num), at least one."""

@@ -92,7 +92,7 @@ class JointOptim(Method):
             self.recent[clock.epoch % self.memory] = 0  # else one that no batch holds would keep an older prediction
         yield Pass(self.task.loader(), self.update)
         if clock.phase == "optimise" and clock.epoch + 1 >= epochs_of(self.renew, clock.epochs):
-            total = self.recent.sum(0)  # epochs to come count nothing
+            total = self.recent.sum(0)  # epochs to come hold zeros
             seen = total.sum(-1, keepdim=True)  # in how many epochs; a sample that no batch held keeps its label
             self.soft.copy_(torch.where(seen > 0, total / seen.clamp(min=1e-8), self.soft))
 

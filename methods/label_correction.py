@@ -22,7 +22,7 @@ from methods.losses import (
     self_trust,
 )
 from methods.mixing import one_hot
-from methods.recipes import PROSELFLC_200EP, PROSELFLC_CVPR21
+from methods.recipes import PROSELFLC_200EP, PROSELFLC_200EP_REFERENCE, PROSELFLC_CVPR21
 from methods.registry import register
 
 PROSELFLC_TUNED = "ProSelfLC's tables choose it per noise setting, on clean validation data"
@@ -148,7 +148,8 @@ class ProSelfLC(LossMethod):
         deviations=(
             "t is the share of training done once the batch is, as in the code's iteration counter",
             "no epsilon in logarithms: they are taken of a log-softmax",
-            "the code's scheduler stands still during warm-up, so its drops fall later than the recipe says",
+            "the later code's scheduler stands still during warm-up, so its drops fall 16 epochs later than it says: "
+            "preset proselflc_200ep_reference",
         ),
         tuned="the paper's Table 4 takes the best B per noise setting, on clean validation data",
     )
@@ -156,6 +157,7 @@ class ProSelfLC(LossMethod):
         "paper": PROSELFLC_CVPR21,
         "proselflc_cvpr21": PROSELFLC_CVPR21,
         "proselflc_200ep": PROSELFLC_200EP,
+        "proselflc_200ep_reference": PROSELFLC_200EP_REFERENCE,
     }
     sharpness: float = 12.0  # B
     transit: float = 0.5  # tau, a share of training

@@ -40,9 +40,12 @@ class PeerLoss(Method):
         equations="Eq. 4: l(f(x_i), y_i) - a l(f(x_j), y_k), l = -log(p_y + 1e-5)",
         code="weijiaheng/Multi-class-Peer-Loss-functions (no licence)",
         defaults="a rises with training by the code's pieces for CIFAR-10: 0 to .1 (40 of 300 epochs), 1 to 2 (90), "
-        "2.5 "
-        "(140), 3.3 (240), 5",
-        deviations=("the code divides the learning rate by 1 + a, ours the loss",),
+        "2.5 (140), 3.3 (240), then towards 5, which the code's last piece does not reach: 4.3 at the end",
+        deviations=(
+            "the code divides the learning rate by 1 + a, and with it the weight decay; ours divides the loss alone",
+            "the code makes a new optimiser every epoch, so its momentum starts anew",
+            "the preset's network is resnet34; the code has a pre-activation ResNet-18 of its own",
+        ),
         tuned="the code has another ramp for its sparse noise",
     )
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {

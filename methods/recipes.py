@@ -41,6 +41,11 @@ PROSELFLC_200EP: Recipe = {
     "optimizer": {**SGD, "lr": 0.1, "weight_decay": 5e-4},
     "schedule": {"name": "steps", "steps": [60 / 200, 120 / 200, 160 / 200], "gamma": 0.2, "warm_up": 16 / 200},
 }
+# its scheduler stands still during the warm-up, so that the drops come 16 epochs late
+PROSELFLC_200EP_REFERENCE: Recipe = {
+    **PROSELFLC_200EP,
+    "schedule": {"name": "steps", "steps": [76 / 200, 136 / 200, 176 / 200], "gamma": 0.2, "warm_up": 16 / 200},
+}
 
 # active-passive losses and what builds on them: gradients are clipped
 APL: Recipe = {

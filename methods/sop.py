@@ -42,6 +42,8 @@ class SOP(Method):
         code="shengliu66/SOP (MIT)",
         defaults="u, v from N(0, 1e-8^2); rates 10 and 10 as third parties use on CIFAR-10; weights .1 and .9 of SOP+",
         deviations=(
+            "u takes the gradient of both terms, as in the repository's later version; an early one detaches it in one",
+            "both views go through the network in one batch, as in the code",
             "u and v are stepped row by row, which for plain SGD is what the code's dense optimiser does",
             "the recipe is preact_resnet18, .02, cosine for both; third parties run SOP with resnet34",
         ),
