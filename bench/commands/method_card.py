@@ -38,7 +38,7 @@ def as_dict(name: str) -> dict[str, Any]:
 def as_text(name: str) -> str:
     """The card as a page of at most 100 columns."""
     info = registry.describe(name)
-    lines = [f"{info.name}: {info.summary}"]
+    lines = textwrap.wrap(f"{info.name}: {info.summary}", WIDTH, subsequent_indent="  ", break_on_hyphens=False)
     for heading, text in _facts(info):
         for number, item in enumerate(text):
             lines += _entry(heading if number == 0 else "", item)
