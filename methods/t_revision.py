@@ -39,7 +39,7 @@ class TRevision(Method):
             "anchors are found on a copy, and rows sum to 1: the code zeroes the predictions in place and divides "
             "columns",
             "the denominator of a weight is at least 1e-6",
-            "the first phase follows the run's schedule; the code keeps its rate constant there",
+            "the first phase has the run's momentum; the code has none there",
         ),
     )
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
@@ -68,7 +68,6 @@ class TRevision(Method):
     def setup(self, task: Task) -> None:
         self.task = task
         self.nets = nn.ModuleList([task.make_network(0)])
-        self.optimizer = task.make_optimizer(self.nets.parameters(), follow="phase")
         self.best = Best(task)
         self.transition = nn.Buffer(torch.eye(task.num_classes, device=task.device))
         self.slack = nn.Parameter(torch.zeros_like(self.transition))  # dT
@@ -79,7 +78,11 @@ class TRevision(Method):
         return phases_of(self.task.epochs, estimate=self.estimate, reweight=middle, revise=self.revision)
 
     def on_phase(self, clock: Clock) -> None:
-        if clock.phase == "revise":
+        if clock.phase == "estimate":
+            self.optimizer = self.task.make_optimizer(self.nets.parameters(), follow="constant")
+        elif clock.phase == "reweight":
+            self.optimizer = self.task.make_optimizer(self.nets.parameters(), follow="phase")
+        else:
             everything = [*self.nets.parameters(), self.slack]
             self.optimizer = self.task.make_optimizer(everything, name="adam", follow="constant", lr=self.revision_lr)
 
@@ -89,7 +92,6 @@ class TRevision(Method):
         if clock.phase == "reweight" and clock.phase_epoch == 0:
             yield Pass(self.task.loader(("plain",), shuffle=False), self.look, train=False, name="estimate")
             self.transition.copy_(anchors(self.predicted, self.filter_outlier))
-            self.optimizer.state.clear()
         yield Pass(self.task.loader(), self.update)
         yield from self.best.passes(self.task, self.nets[0], self.transition + self.slack.detach())
 

@@ -126,7 +126,7 @@ class Trainer:
             tables.write(epoch + 1, sheet.columns(traces, data.splits["train"].given, true))
         record = {
             "epoch": epoch,
-            "lr": self.task.optimizers[0].param_groups[0]["lr"] if self.task.optimizers else 0.0,
+            "lr": self._rate(),
             "heads": self._heads(test, val, official, trace),
             "calibration": calibration.summary(),
             "knowledge": self._knowledge(traces, trace),
@@ -165,6 +165,11 @@ class Trainer:
             for k in range(self.method.num_networks)
             if f"net{k + 1}" in trace
         ]
+
+    def _rate(self) -> float:
+        """The learning rate of the networks: of the optimiser that the method calls so, else of its first."""
+        present = getattr(self.method, "optimizer", None) or next(iter(self.task.optimizers), None)
+        return float(present.param_groups[0]["lr"]) if present else 0.0
 
     def _predict(self, split: str, *watches: metrics.Watch) -> dict[str, torch.Tensor]:
         resident = self.data.splits.get(split)

@@ -170,7 +170,7 @@ class Straight:
 
 def compare(trainer, straight):
     mine, theirs = trainer.method.nets[0].state_dict(), straight.net.state_dict()
-    torch.testing.assert_close(mine, theirs, atol=2e-5, rtol=2e-4)
+    torch.testing.assert_close(mine, theirs, atol=1e-6, rtol=1e-5)
 
 
 def test_a_main_epoch_is_weighted_cross_entropy_on_the_trusted_samples(world):

@@ -136,7 +136,7 @@ def straight_line(world, seed: int) -> tuple[torch.nn.Module, Tensor, Tensor, li
         best, weights = -1, net.state_dict()
         for epoch in range(3):
             task.clock = world.clock(epoch=3 * phase + epoch)
-            steps.param_groups[0]["lr"] = [0.05, 0.05, 1e-3][phase] * (0.1 if phase < 2 and epoch >= 2 else 1)
+            steps.param_groups[0]["lr"] = [0.05, 0.05, 1e-3][phase] * (0.1 if phase == 1 and epoch >= 2 else 1)
             net.train()
             for batch in task.loader():
                 p = net(batch.x).softmax(-1)
@@ -162,7 +162,7 @@ def straight_line(world, seed: int) -> tuple[torch.nn.Module, Tensor, Tensor, li
     return net, matrix, slack.detach(), kept
 
 
-@pytest.mark.parametrize(("seed", "chosen"), [(1, [1, 0]), (7, [2, 1])])
+@pytest.mark.parametrize(("seed", "chosen"), [(1, [1, 0]), (7, [2, 0])])
 def test_every_phase_starts_from_the_best_weights_of_the_one_before(seed, chosen, world):
     ours = world.finish(world.trainer("t_revision", seed=seed, **RUN)).method
     net, matrix, slack, kept = straight_line(world, seed)
