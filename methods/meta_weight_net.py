@@ -65,8 +65,8 @@ class MetaWeightNet(Method):
         )
 
     def epoch(self, clock: Clock) -> Iterator[Pass]:
-        trusted = self.task.loader(split="trusted", stream="trusted")
-        yield Pass(zip_cycle(self.task.loader(), trusted), self.update_pair)
+        pairs = zip_cycle(self.task.loader(), lambda n: self.task.loader(split="trusted", stream=f"trusted.{n}"))
+        yield Pass(pairs, self.update_pair)
 
     def update_pair(self, pair: tuple[Batch, Batch], clock: Clock) -> Step:
         batch, trusted = pair

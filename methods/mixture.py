@@ -15,7 +15,7 @@ def clean_probability(losses: NDArray[np.floating], seed: int) -> NDArray[np.flo
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.mixture import GaussianMixture
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]   # scikit-learn needs it, too
+    from threadpoolctl import threadpool_limits
 
     x = np.asarray(losses, dtype=np.float64).reshape(-1, 1)
     if np.ptp(x) == 0:

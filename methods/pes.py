@@ -108,8 +108,10 @@ class PES(Progressive):
         title=TITLE,
         equations="Algorithm 1; then cross entropy on argmax p = y with class weights mean(n) / n_c",
         code=CODE,
-        defaults="25, 7 and 5 of 212 epochs, Adam 1e-4 for the tails: the code's on CIFAR-10",
+        defaults="25, 7 and 5 of 212 epochs, Adam 1e-4 for the tails, for CIFAR-10; one released script has 7 for both",
         deviations=(
+            "the code's optimiser goes on holding the replaced tail, so that the refined one never moves in the main "
+            "phase; here it learns",
             "the frozen stages' batch-norm statistics go on following the data",
             "the code reports its best epoch by noisy validation: here that is the table's rule",
         ),
@@ -170,8 +172,12 @@ class PESSemi(Progressive):
         title=TITLE,
         equations="Algorithm 1; then MixMatch with argmax p = y labelled, class weights mean(n) / n_c at most 3",
         code=CODE,
-        defaults="20 and 5 of 300 epochs, T .5, alpha 4 and .75 from half way, lambda_u 15 over 16 epochs: the code's",
+        defaults="20 and 5 of 300 epochs, T .5, alpha 4 and .75 from half way, lambda_u 15 over 16 epochs: the "
+        "repository's README; its code's default is 150",
         deviations=(
+            "the code's optimiser goes on holding the replaced tail, so that the refined one never moves in the main "
+            "phase; here it learns",
+            "an epoch is one pass over the trusted samples; the code makes N / B steps",
             "labels are guessed in evaluation mode",
             "the frozen stages' batch-norm statistics go on following the data",
             "the code reports its best epoch on the test set: here that is the rule oracle, and marked",

@@ -23,7 +23,9 @@ def test_the_suite_of_all_methods_has_every_method_once():
 
 @pytest.mark.slow
 @pytest.mark.data
-@pytest.mark.skipif(not os.environ.get("LNBENCH_DATA"), reason="LNBENCH_DATA names no folder with the official CIFAR-10")
+@pytest.mark.skipif(
+    not os.environ.get("LNBENCH_DATA"), reason="LNBENCH_DATA names no folder with the official CIFAR-10"
+)
 def test_every_method_runs_through_on_cifar10_with_a_small_network(tmp_path):
     words = ["run", "--dataset", "cifar10", "--noise", "symmetric:0.4", "--methods", *registry.available()]
     words += ["--network", "lenet_small", "--epochs", "6", "--train-limit", "1200", "--test-limit", "300"]

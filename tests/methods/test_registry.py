@@ -44,8 +44,17 @@ def file(tmp_path: Path):
     return write
 
 
-def test_the_registered_names():
-    assert available() == ["ce", "cmd_all", "cmd_p", "cmd_s", "cmd_zero", "co_teaching", "dml"]
+ASKED_FOR = """
+    ce label_smoothing confidence_penalty bootstrap_soft bootstrap_hard mixup proselflc gce sce nce_rce forward
+    forward_oracle dml co_teaching jocor elr dividemix cmd_s cmd_p cmd_zero cmd_all decoupling co_teaching_plus backward
+    t_revision dual_t volminnet gce_truncated nce_mae nce_agce anl_ce gjs elr_plus sop sop_plus pes pes_semi cdr cores2
+    joint_optim pencil peer_loss meta_weight_net
+"""
+
+
+def test_the_methods_of_the_field_are_registered():
+    assert set(ASKED_FOR.split()) <= set(available())
+    assert available() == sorted(available())
 
 
 def test_a_registered_name_may_stand_for_a_class_with_other_defaults():
