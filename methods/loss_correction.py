@@ -209,6 +209,7 @@ class DualT(Corrected):
         ),
     )
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "uniform:digits": {"params": {"estimate": 0.3}},
         "paper": {
             "network": "resnet18",
             "epochs": 220,

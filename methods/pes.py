@@ -117,7 +117,7 @@ class PES(Progressive):
         ),
     )
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "uniform:digits": {"params": {"warm_up": 0.4, "refine_stage": 0.15, "refine_head": 0.15, "refine_lr": 0.002}},
+        "uniform:digits": {"params": {"warm_up": 0.2, "refine_stage": 0.15, "refine_head": 0.15, "refine_lr": 0.01}},
         "paper": {
             "network": "resnet18",
             "epochs": 212,
