@@ -12,6 +12,7 @@ import pytest
 import noise
 from bench.cli import VERBS, parser
 from bench.data import datasets
+from bench.sweep import grid
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -98,6 +99,19 @@ def test_the_speeds_of_the_readme_are_those_of_the_committed_rounds():
     for line, pair in zip(lines, pairs, strict=True):
         assert line.startswith(f"{pair['name']}: {pair['ratio']:.1f}x")
         assert line.endswith(f"peak {pair['peak_mib']:,.0f} MiB")
+
+
+def test_numbers_of_the_page_of_methods_are_those_of_the_committed_table():
+    page = (ROOT / "methods" / "README.md").read_text(encoding="utf-8").partition("## On digits")[2]
+    table = (ROOT / "results" / "examples" / "all_methods" / "accuracy.md").read_text(encoding="utf-8")
+    table = table.replace("\\_", "_").replace("**", "")
+    rows = re.findall(r"^\| `(\w+)` \| ([\d.]+ ± [\d.]+) \|", page, flags=re.M)
+    assert len(rows) >= 5
+    for name, number in [*rows, ("ce", "75.09 ± 2.10")]:
+        row = next(line for line in table.splitlines() if re.match(rf"\| {name}[ †\[]", line))
+        assert number in row, name
+    methods = grid.load("all_methods").methods
+    assert all(re.search(rf"^\| {name}[ †\[]", table, flags=re.M) for name in methods)
 
 
 def test_every_map_and_data_set_has_its_line():
