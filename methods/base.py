@@ -105,11 +105,12 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What a method holds of all training samples between two epochs; what is not None replaces the steps' word."""
+    """What a method holds between two epochs of all training samples; what is not None replaces the steps' word."""
 
     selected: Tensor | None = None  # (K, N) bool
     clean_score: Tensor | None = None  # (K, N), larger means "label more likely right"
     relabelled: Tensor | None = None  # (N, C), rows sum to 1
+    transition: Tensor | None = None  # (C, C), what the method takes for P(given | true = i) in row i
 
 
 class Pass(NamedTuple):

@@ -36,16 +36,14 @@ class CMD(LossMethod):
     num_networks: ClassVar[int] = 2
     paper: ClassVar[str] = "arXiv:2106.01489"
     card: ClassVar[Card] = Card(
-        title="Not All Knowledge Is Created Equal: Mutual Distillation of Confident Knowledge; Li et al.; 2021, "
-        "IJCNN 2023",
+        title="Not All Knowledge Is Created Equal: Mutual Distillation of Confident Knowledge; Li et al.; 2021, IJCNN "
+        "2023",
         equations="our reading of the abstract: source_k + weight sum_j mean_i m_j(i) KL(p_j || p_k), m_j(i) = 1 "
-        "where H(p_j) "
-        "<= threshold(t) log C, threshold = clip(norm eta sigmoid(-+ b (t - 1/2)))",
+        "where H(p_j) <= threshold(t) log C, threshold = clip(norm eta sigmoid(-+ b (t - 1/2)))",
         defaults="ours: the paper's constants, networks and schedule are not known to us, and no code is public",
         deviations=(
             "no number is a reproduction of a CMD table, and no preset is called paper: the presets are ProSelfLC's, "
-            "the "
-            "source loss's own",
+            "the source loss's own",
         ),
     )
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {

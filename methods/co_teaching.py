@@ -32,8 +32,8 @@ class CoTeaching(Forgetting, LossMethod):
     card: ClassVar[Card] = Card(
         title="Co-teaching: Robust Training of Deep Neural Networks with Extremely Noisy Labels; Han et al.; NeurIPS "
         "2018",
-        equations="Algorithm 1: each network learns from the R(E) B samples of smallest loss of its peer, "
-        "R(E) = 1 - r min(E / T_k, 1)",
+        equations="Algorithm 1: each network learns from the R(E) B samples of smallest loss of its peer, R(E) = 1 - "
+        "r min(E / T_k, 1)",
         code="bhanML/Co-teaching (no licence)",
         defaults="T_k = 10 and r = the rate of wrong labels, as in the paper",
         deviations=(
@@ -59,14 +59,16 @@ class CoTeachingEstimated(CoTeaching):
     needs: ClassVar[Needs] = Needs(noisy_val=True)
     shortest: ClassVar[int] = 2
     card: ClassVar[Card] = Card(
-        title="Co-teaching: Robust Training of Deep Neural Networks with Extremely Noisy Labels; Han et al.; "
-        "NeurIPS 2018",
+        title="Co-teaching: Robust Training of Deep Neural Networks with Extremely Noisy Labels; Han et al.; NeurIPS "
+        "2018",
         equations="Algorithm 1 with r = 1 - mean diagonal of T, T by anchors (arXiv:1609.03683, eq. 12-13)",
         code="bhanML/Co-teaching (no licence)",
         defaults="a third of the run estimates: ours",
         deviations=(
             "the paper takes r as known, or from an estimate that it does not describe; this estimate is ours",
-            "both networks start again after it",
+            "it reads the first network at its best epoch on noisy validation labels, and leaves no outliers to be "
+            "anchors where there are at most 16 classes",
+            "both networks start again after it; ramp and schedule run over the second phase",
         ),
         reference="the code's ramp: r E / (T_k - 1) in epoch E",
     )

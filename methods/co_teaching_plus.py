@@ -32,8 +32,8 @@ class CoTeachingPlus(Forgetting, LossMethod):
         code="xingruiyu/coteaching_plus (no licence)",
         defaults="disagreement counts from epoch 20 of 200 on CIFAR-10, 5 of 200 on CIFAR-100, as in the code",
         deviations=(
-            "the code feeds probabilities to a cross entropy of logits, misaligns the list of disagreeing samples, and "
-            "divides the loss by the number kept a second time; none of it is repeated here",
+            "the code feeds probabilities to a cross entropy of logits, misaligns the list of disagreeing samples, "
+            "and divides the loss by the number kept a second time; none of it is repeated here",
             "the code counts epochs from 1, so that its warm-up is 19 epochs, not 20",
             "where the networks disagree on too few samples to keep one, all of those are kept; where on none, each "
             "learns from the whole batch",
@@ -43,6 +43,7 @@ class CoTeachingPlus(Forgetting, LossMethod):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {**CO_TEACHING, "network": "lenet_small"},
         "paper:cifar100": {"network": "cnn6", "params": {"warm_up": 5 / 200}},
+        "paper:mnist": {"network": "mlp"},
     }
     warm_up: float = 0.1  # share of the epochs in which all samples take part
 

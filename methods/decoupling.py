@@ -31,8 +31,7 @@ class Decoupling(LossMethod):
         equations="Algorithm 1: cross entropy of each network on the samples where the two decisions differ",
         code="emalach/UpdateByDisagreement (TensorFlow 1, one face data set; no licence)",
         defaults="the length of the warm-up (20 of 200 epochs; 5 on CIFAR-100) and the recipe (Co-teaching's) are "
-        "ours: "
-        "the paper has no CIFAR experiment",
+        "ours: the paper has no CIFAR experiment",
         deviations=(
             "a batch without disagreement teaches nothing; the code collects disagreeing samples into batches",
         ),

@@ -42,8 +42,7 @@ class DivideMix(Method):
         deviations=(
             "labels are guessed in evaluation mode by both networks; the code leaves the learning one in training mode",
             "the code switches on the true noise type (a penalty in the warm-up) and rate (5 epochs of losses at 90 "
-            "%): "
-            "here warm_up_penalty and loss_history, off unless set",
+            "%): here warm_up_penalty and loss_history, off unless set",
             "300 epochs, not 301; a network that is left fewer than two labelled samples learns by cross entropy",
             "phases and ramps are shares of the run",
             "on Clothing1M an epoch is all labelled samples; the code makes 1,000 class-balanced batches",
@@ -68,7 +67,7 @@ class DivideMix(Method):
     }
     warm_up: float = 10 / 300  # share of the epochs in which both networks trust every label
     warm_up_penalty: bool = False  # add sum p log p then, against early confidence (asymmetric noise)
-    p_threshold: float = 0.5  # from this probability of a right label on, a sample counts as labelled
+    p_threshold: float = 0.5  # above this probability of a right label a sample counts as labelled
     loss_history: int = 1  # epochs whose losses are averaged before the mixture is fitted
     alpha: float = 4.0  # of MixMatch's Beta(alpha, alpha)
     temperature: float = 0.5  # by which refined and guessed labels are sharpened

@@ -31,8 +31,7 @@ class DML(LossMethod):
         defaults="the recipe is that of the unofficial chxy95/Deep-Mutual-Learning: the paper's for CIFAR was not read",
         deviations=(
             "the networks learn at the same time from one batch; the authors' code updates one after the other, each "
-            "on a "
-            "batch of its own",
+            "on a batch of its own",
         ),
     )
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {

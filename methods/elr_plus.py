@@ -17,17 +17,10 @@ from methods.base import Batch, Clock, Judgement, Method, Pass, Step, Task
 from methods.card import Card
 from methods.elr import clamped, early_learning
 from methods.mixing import mixed, one_hot, partners, soft_cross_entropy
-from methods.recipes import SGD
+from methods.recipes import DIVIDEMIX
 from methods.registry import register
 
-PREACT = {
-    "network": "preact_resnet18",
-    "epochs": 200,
-    "batch_size": 128,
-    "augment": "crop_flip",
-    "optimizer": {**SGD, "lr": 0.02, "weight_decay": 5e-4},
-    "schedule": {"name": "steps", "steps": [150 / 200], "gamma": 0.1},
-}
+PREACT = {**DIVIDEMIX, "epochs": 200, "schedule": {"name": "steps", "steps": [150 / 200], "gamma": 0.1}}
 CIFAR100 = {
     "epochs": 250,
     "schedule": {"steps": [200 / 250]},
@@ -49,15 +42,13 @@ class ELRPlus(Method):
     paper: ClassVar[str] = "arXiv:2007.00151"
     card: ClassVar[Card] = Card(
         title="Early-Learning Regularization Prevents Memorization of Noisy Labels; Liu et al.; NeurIPS 2020",
-        equations="Appendix F: q_i <- beta q_i + (1 - beta) softmax of the peer's average on x_i; mixup of x, y and "
-        "q by "
-        "l ~ Beta(a, a), l >= 1/2; CE(mixed y) + lambda mean log(1 - <mixed q, p>)",
+        equations="Appendix F: q_i <- beta q_i + (1 - beta) softmax of the peer's average on x_i; mixup of x, y and q "
+        "by l ~ Beta(a, a), l >= 1/2; CE(mixed y) + lambda mean log(1 - <mixed q, p>)",
         code="shengliu66/ELR, folder ELR_plus (MIT)",
         defaults="the code's settings for CIFAR-10 with symmetric noise",
         deviations=(
             "both networks see the same labels and the same split; the code draws noise and split anew for each, so "
-            "that "
-            "one of them sees the truth of 87 % of the images",
+            "that one of them sees the truth of 87 % of the images",
             "averages include batch-norm statistics and are evaluated in evaluation mode",
             "the averages' rate rises over a share of the run (.57: the code's 40,000 of 70,000 steps), not over steps",
             "the ensemble is the mean of the raw networks' logits, as the code does on one GPU",

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from methods.base import Batch, Clock, Judgement, LossMethod, Pass, Step, Task
 from methods.card import Card
-from methods.recipes import SGD
+from methods.recipes import GCE, GCE_CIFAR100
 from methods.registry import register
 from methods.robust_losses import generalised
 from methods.schedules import epochs_of
@@ -33,19 +33,8 @@ class TruncatedGCE(LossMethod):
         deviations=("v is renewed by the present network; the code takes its best epoch on the test set",),
     )
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "paper": {
-            "network": "resnet34",
-            "epochs": 120,
-            "batch_size": 128,
-            "augment": "crop_flip",
-            "optimizer": {**SGD, "lr": 0.01, "weight_decay": 1e-4},
-            "schedule": {"name": "steps", "steps": [40 / 120, 80 / 120], "gamma": 0.1},
-        },
-        "paper:cifar100": {
-            "epochs": 150,
-            "schedule": {"steps": [80 / 150, 120 / 150]},
-            "params": {"start": 80 / 150, "every": 10 / 150},
-        },
+        "paper": GCE,
+        "paper:cifar100": {**GCE_CIFAR100, "params": {"start": 80 / 150, "every": 10 / 150}},
     }
     q: float = 0.7  # in (0, 1]
     k: float = 0.5  # probability of the given label below which a sample is left out, in (0, 1)

@@ -36,7 +36,10 @@ class GJS(Method):
         "least 1e-7, Z = -(1 - pi_1) log(1 - pi_1)",
         code="ErikEnglesson/GJS (no licence)",
         defaults="pi_1 = .9, found by the authors for CIFAR-10 with 40 % symmetric noise",
-        deviations=("RandAugment and cutout act on the whole batch, and the mean is clamped as in the code",),
+        deviations=(
+            "RandAugment and cutout act on the whole batch, and the mean is clamped as in the code",
+            "paper_asymmetric is CIFAR-10's on other data sets too",
+        ),
         tuned="pi_1, learning rate and weight decay per noise setting",
     )
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {

@@ -32,9 +32,8 @@ class JoCoR(Forgetting):
         code="hongxin001/JoCoR (no licence)",
         defaults="L = .9, the repository's advice for CIFAR-10 with 20 % and 50 % symmetric and 40 % asymmetric noise",
         deviations=(
-            "r is the share of wrong labels in what is trained on: half of the asked rate for asymmetric noise, "
-            "which the "
-            "code's users set by hand",
+            "r is the share of wrong labels in what is trained on: half of the asked rate for asymmetric noise, which "
+            "the code's users set by hand",
         ),
         reference="the code's ramp: r E / (T_k - 1) in epoch E",
         tuned="L per noise setting: .9, .65 at 80 %, .85 on CIFAR-100; the code's default is .1",
@@ -43,6 +42,7 @@ class JoCoR(Forgetting):
         "uniform:digits": {"params": {"agreement": 0.5}},
         "paper": {**CO_TEACHING, "network": "cnn6"},
         "paper:cifar100": {**CO_TEACHING_CIFAR100, "params": {"agreement": 0.85}},
+        "paper:mnist": {"network": "mlp"},
     }
     agreement: float = 0.9  # the paper's lambda: weight of the divergence, in [0, 1]
 

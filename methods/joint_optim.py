@@ -14,18 +14,9 @@ from methods.base import Batch, Clock, Judgement, Method, Pass, Step, Task
 from methods.card import Card
 from methods.losses import entropy
 from methods.mixing import one_hot, soft_cross_entropy
-from methods.recipes import SGD
+from methods.recipes import JOINT_OPTIM
 from methods.registry import register
 from methods.schedules import epochs_of, phases_of
-
-RECIPE = {
-    "network": "preact_narrow",
-    "epochs": 320,
-    "batch_size": 128,
-    "augment": "crop_flip",
-    "optimizer": {**SGD, "lr": 0.2, "weight_decay": 1e-4},
-    "schedule": {"name": "steps", "steps": [1 / 3, 2 / 3], "gamma": 0.1},
-}
 
 
 @register("joint_optim")
@@ -38,22 +29,20 @@ class JointOptim(Method):
     card: ClassVar[Card] = Card(
         title="Joint Optimization Framework for Learning with Noisy Labels; Tanaka, Ikami, Yamasaki, Aizawa; CVPR 2018",
         equations="Eq. 4-10: H(s, p) + alpha KL(u || mean p) + beta H(p); s = mean prediction of the last 10 epochs; "
-        "then "
-        "H(s, p) from the start",
+        "then H(s, p) from the start",
         code="DaikiTanaka-UT/JointOptimization (Chainer; no licence)",
         defaults="alpha 1.2, beta .8, labels renewed from epoch 70 of the first 200: the paper's for 70 % symmetric "
         "noise",
         deviations=(
             "alpha's term leaves out the constant -log C",
             "predictions are those made in training, on augmented images, as in the paper; before ten epochs are "
-            "gathered "
-            "the mean is over those there are",
+            "gathered the mean is over those there are",
         ),
         tuned="alpha, beta and the first rate per noise setting: .03, .8, .4 for 40 % asymmetric noise",
     )
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "paper": {**RECIPE, "params": {"first_lr": 0.08}},
-        "paper_asymmetric": {**RECIPE, "params": {"first_lr": 0.03, "alpha": 0.8, "beta": 0.4}},
+        "paper": {**JOINT_OPTIM, "params": {"first_lr": 0.08}},
+        "paper_asymmetric": {**JOINT_OPTIM, "params": {"first_lr": 0.03, "alpha": 0.8, "beta": 0.4}},
     }
     first: float = 200 / 320  # share of the epochs in which labels are optimised along
     renew: float = 70 / 320  # share of the epochs after which labels are renewed

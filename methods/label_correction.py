@@ -25,6 +25,13 @@ from methods.mixing import one_hot
 from methods.recipes import PROSELFLC_200EP, PROSELFLC_200EP_REFERENCE, PROSELFLC_CVPR21
 from methods.registry import register
 
+# ProSelfLC's recipes with the weight of the best mean in its Table 5
+HALF = {"params": {"e": 0.5}}
+BY_HALF = {
+    "paper": {**PROSELFLC_CVPR21, **HALF},
+    "proselflc_cvpr21": {**PROSELFLC_CVPR21, **HALF},
+    "proselflc_200ep": {**PROSELFLC_200EP, **HALF},
+}
 PROSELFLC_TUNED = "ProSelfLC's tables choose it per noise setting, on clean validation data"
 
 
@@ -52,11 +59,7 @@ class LabelSmoothing(Weighted):
         defaults="e = .1 is the paper's; the presets are ProSelfLC's (arXiv:2005.03788), with e = .5",
         tuned=PROSELFLC_TUNED,
     )
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "paper": {**PROSELFLC_CVPR21, "params": {"e": 0.5}},
-        "proselflc_cvpr21": {**PROSELFLC_CVPR21, "params": {"e": 0.5}},
-        "proselflc_200ep": {**PROSELFLC_200EP, "params": {"e": 0.5}},
-    }
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = BY_HALF
 
     def losses(self, logits: Tensor, batch: Batch, clock: Clock) -> Step:
         return Step(label_smoothing(logits.log_softmax(-1), batch.y, self.e).mean(-1))
@@ -75,11 +78,7 @@ class ConfidencePenalty(Weighted):
         deviations=("the paper adds -beta H(p) to the whole cross entropy: beta = e / (1 - e) up to a factor",),
         tuned=PROSELFLC_TUNED,
     )
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "paper": {**PROSELFLC_CVPR21, "params": {"e": 0.5}},
-        "proselflc_cvpr21": {**PROSELFLC_CVPR21, "params": {"e": 0.5}},
-        "proselflc_200ep": {**PROSELFLC_200EP, "params": {"e": 0.5}},
-    }
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = BY_HALF
 
     def losses(self, logits: Tensor, batch: Batch, clock: Clock) -> Step:
         return Step(confidence_penalty(logits.log_softmax(-1), batch.y, self.e).mean(-1))
@@ -97,11 +96,7 @@ class BootstrapSoft(Weighted):
         defaults="e = .05 is the paper's (beta = .95); the presets are ProSelfLC's (arXiv:2005.03788), with e = .5",
         tuned=PROSELFLC_TUNED,
     )
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "paper": {**PROSELFLC_CVPR21, "params": {"e": 0.5}},
-        "proselflc_cvpr21": {**PROSELFLC_CVPR21, "params": {"e": 0.5}},
-        "proselflc_200ep": {**PROSELFLC_200EP, "params": {"e": 0.5}},
-    }
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = BY_HALF
 
     def losses(self, logits: Tensor, batch: Batch, clock: Clock) -> Step:
         logp = logits.log_softmax(-1)

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from methods.base import Batch, Clock, LossMethod, Needs, Pass, Step, Task
+from methods.base import Batch, Clock, Judgement, LossMethod, Needs, Pass, Step, Task
 from methods.card import Card
 from methods.losses import cross_entropy
 from methods.recipes import LOSS_CORRECTION, LOSS_CORRECTION_CIFAR100, SGD
@@ -120,7 +120,10 @@ class Corrected(LossMethod):
         logp = logits.log_softmax(-1)
         if clock.phase == "estimate":
             return Step(cross_entropy(logp, batch.y).mean(-1))
-        return Step(self.corrected(logp, batch.y).mean(-1), scalars={"diagonal": self.transition.diagonal().mean()})
+        return Step(self.corrected(logp, batch.y).mean(-1))
+
+    def judgement(self) -> Judgement | None:
+        return Judgement(transition=self.transition) if self.task.clock.phase == "train" else None
 
     def estimated(self, p: Tensor, y: Tensor) -> Tensor:
         """T (C, C) from predictions (N, C) and given labels (N,)."""

@@ -30,8 +30,8 @@ class MetaWeightNet(Method):
     paper: ClassVar[str] = "arXiv:1902.07379"
     card: ClassVar[Card] = Card(
         title="Meta-Weight-Net: Learning an Explicit Mapping For Sample Weighting; Shu et al.; NeurIPS 2019",
-        equations="Eq. 3-7: w' = w - lr d/dw mean V(CE_i) CE_i; V moves down d/dV of CE(w') on trusted samples; then w "
-        "takes the step with the new V fixed",
+        equations="Eq. 3-7: w' = w - lr d/dw mean V(CE_i) CE_i; V moves down d/dV of CE(w') on trusted samples; then "
+        "w takes the step with the new V fixed",
         code="xjtushujun/meta-weight-net (MIT)",
         defaults="V is 1-100-1 with a sigmoid, Adam 1e-3, weight decay 1e-4; 1,000 trusted samples in the paper",
         deviations=(

@@ -13,7 +13,7 @@ from methods.base import Batch, Clock, Judgement, Method, Step, Task
 from methods.card import Card
 from methods.losses import cross_entropy, entropy, kl
 from methods.mixing import one_hot
-from methods.recipes import SGD
+from methods.recipes import JOINT_OPTIM
 from methods.registry import register
 from methods.schedules import phases_of
 
@@ -27,28 +27,16 @@ class PENCIL(Method):
     shortest: ClassVar[int] = 3
     card: ClassVar[Card] = Card(
         title="Probabilistic End-to-end Noise Correction for Learning with Noisy Labels; Yi, Wu; CVPR 2019",
-        equations="Eq. 2-9: KL(p || yd) / C - alpha log yd_y + beta H(p) / C, and y~ -= lambda d(mean loss) / dy~; "
-        "at last "
-        "KL(p || yd) / C",
+        equations="Eq. 2-9: KL(p || yd) / C - alpha log yd_y + beta H(p) / C, and y~ -= lambda d(mean loss) / dy~; at "
+        "last KL(p || yd) / C",
         code="yikun2019/PENCIL (no licence)",
         defaults="alpha .4, beta .1, lambda 600, K 10, 70 + 130 + 120 epochs: the code's; dividing by C is its too",
         deviations=("the last phase falls to .02 and .002, where the code's integer division makes the rate 0",),
         reference="the code's rate of 0 after a third of the last phase, and its cross entropy of labels that are "
-        "already "
-        "probabilities",
+        "already probabilities",
         tuned="alpha, beta and lambda per noise setting in the paper's tables",
     )
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "paper": {
-            "network": "preact_narrow",
-            "epochs": 320,
-            "batch_size": 128,
-            "augment": "crop_flip",
-            "optimizer": {**SGD, "lr": 0.2, "weight_decay": 1e-4},
-            "schedule": {"name": "steps", "steps": [1 / 3, 2 / 3], "gamma": 0.1},
-            "params": {"first_lr": 0.06},
-        }
-    }
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {**JOINT_OPTIM, "params": {"first_lr": 0.06}}}
     backbone: float = 70 / 320  # share of the epochs of cross entropy
     correction: float = 130 / 320  # share of the epochs in which labels are learnt
     alpha: float = 0.4  # of the term that keeps labels close to the given ones

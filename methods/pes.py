@@ -17,7 +17,7 @@ from methods.card import Card
 from methods.losses import cross_entropy
 from methods.mixing import one_hot, sharpen
 from methods.mixmatch import mixmatch
-from methods.recipes import SGD
+from methods.recipes import DIVIDEMIX, SGD
 from methods.registry import register
 from methods.schedules import phases_of
 
@@ -35,6 +35,7 @@ class Progressive(Method):
 
     def setup(self, task: Task) -> None:
         super().setup(task)
+        self.whole = self.optimizer  # of all layers, beside those of the tails
         self.confident = nn.Buffer(torch.ones(task.num_train, dtype=torch.bool, device=task.device))
 
     def tails(self) -> dict[str, int]:
@@ -44,6 +45,7 @@ class Progressive(Method):
     def on_phase(self, clock: Clock) -> None:
         if clock.phase not in self.tails():
             self.nets.requires_grad_(True)
+            self.optimizer = self.whole
             return
         stages = self.tails()[clock.phase]
         net: Any = self.nets[0]
@@ -52,9 +54,9 @@ class Progressive(Method):
         self.nets.requires_grad_(False)
         tail.requires_grad_(True)
         for weight in tail.parameters():  # fresh weights have no momentum; zeros, since torch's fused SGD needs all
-            for value in self.optimizer.state.get(weight, {}).values():
+            for value in self.whole.state.get(weight, {}).values():
                 value.zero_()
-        self.refining = self.task.make_optimizer(
+        self.optimizer = self.task.make_optimizer(
             tail.parameters(), name="adam", follow="constant", lr=self.refine_lr, weight_decay=0.0
         )
 
@@ -76,10 +78,7 @@ class Progressive(Method):
 
     def update(self, batch: Batch, clock: Clock) -> Step:
         loss = cross_entropy(self.nets[0](batch.x).log_softmax(-1), batch.y).mean()
-        optimizer = self.refining if clock.phase in self.tails() else self.optimizer
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
+        self.learn(loss)
         return Step(loss[None]).detached()
 
     def class_weights(self, highest: float) -> Tensor:
@@ -173,7 +172,7 @@ class PESSemi(Progressive):
         equations="Algorithm 1; then MixMatch with argmax p = y labelled, class weights mean(n) / n_c at most 3",
         code=CODE,
         defaults="20 and 5 of 300 epochs, T .5, alpha 4 and .75 from half way, lambda_u 15 over 16 epochs: the "
-        "repository's README; its code's default is 150",
+        "repository's README; its code's default is 150; 75 on CIFAR-100 is a third party's, for human noise",
         deviations=(
             "the code's optimiser goes on holding the replaced tail, so that the refined one never moves in the main "
             "phase; here it learns",
@@ -186,14 +185,7 @@ class PESSemi(Progressive):
     )
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "uniform:digits": {"params": {"warm_up": 0.3, "refine": 0.15, "refine_lr": 0.01}},
-        "paper": {
-            "network": "preact_resnet18",
-            "epochs": 300,
-            "batch_size": 128,
-            "augment": "crop_flip",
-            "optimizer": {**SGD, "lr": 0.02, "weight_decay": 5e-4},
-            "schedule": {"name": "cosine", "final": 0.01},
-        },
+        "paper": {**DIVIDEMIX, "schedule": {"name": "cosine", "final": 0.01}},
         "paper:cifar100": {"params": {"warm_up": 35 / 300, "lambda_u": 75.0}},
     }
     warm_up: float = 20 / 300  # share of the epochs in which the whole network learns

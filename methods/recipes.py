@@ -88,3 +88,23 @@ LOSS_CORRECTION_CIFAR100: Recipe = {
     "optimizer": {"weight_decay": 2e-3},
     "schedule": {"steps": [80 / 150, 120 / 150]},
 }
+
+GCE: Recipe = {
+    "network": "resnet34",
+    "epochs": 120,
+    "batch_size": 128,
+    "augment": "crop_flip",
+    "optimizer": {**SGD, "lr": 0.01, "weight_decay": 1e-4},
+    "schedule": {"name": "steps", "steps": [40 / 120, 80 / 120], "gamma": 0.1},
+}
+GCE_CIFAR100: Recipe = {"epochs": 150, "schedule": {"steps": [80 / 150, 120 / 150]}}
+
+# Joint-Optim, and PENCIL after it; the first phases have a constant rate of their own
+JOINT_OPTIM: Recipe = {
+    "network": "preact_narrow",
+    "epochs": 320,
+    "batch_size": 128,
+    "augment": "crop_flip",
+    "optimizer": {**SGD, "lr": 0.2, "weight_decay": 1e-4},
+    "schedule": {"name": "steps", "steps": [1 / 3, 2 / 3], "gamma": 0.1},
+}

@@ -12,7 +12,8 @@ from torch import Tensor
 from methods.base import Batch, Clock, LossMethod, Step
 from methods.card import Card
 from methods.losses import cross_entropy
-from methods.recipes import APL, APL_CIFAR100, SGD
+from methods.recipes import APL, APL_CIFAR100, GCE_CIFAR100
+from methods.recipes import GCE as GCE_RECIPE
 from methods.registry import register
 from methods.robust_losses import (
     absolute,
@@ -24,14 +25,6 @@ from methods.robust_losses import (
 )
 
 APL_CODE = "HanxunH/Active-Passive-Losses (MIT)"
-RESNET34 = {
-    "network": "resnet34",
-    "epochs": 120,
-    "batch_size": 128,
-    "augment": "crop_flip",
-    "optimizer": {**SGD, "lr": 0.01, "weight_decay": 1e-4},
-    "schedule": {"name": "steps", "steps": [40 / 120, 80 / 120], "gamma": 0.1},
-}
 
 
 @register("gce")
@@ -47,8 +40,8 @@ class GCE(LossMethod):
         defaults="q = .7 is the paper's; the recipe is that of its CIFAR experiments, without truncation",
     )
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "paper": RESNET34,
-        "paper:cifar100": {"epochs": 150, "schedule": {"steps": [80 / 150, 120 / 150]}},
+        "paper": GCE_RECIPE,
+        "paper:cifar100": GCE_CIFAR100,
     }
     q: float = 0.7  # 0: cross entropy; 1: absolute error
 
@@ -78,7 +71,7 @@ class SCE(LossMethod):
         ),
     )
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "paper": RESNET34,
+        "paper": GCE_RECIPE,
         "paper:cifar100": {
             "epochs": 150,
             "optimizer": {"lr": 0.1},

@@ -14,18 +14,10 @@ from methods.base import Batch, Clock, Method, Pass, Step, Task
 from methods.card import Card
 from methods.losses import kl
 from methods.mixing import one_hot, soft_cross_entropy
-from methods.recipes import SGD
+from methods.recipes import DIVIDEMIX
 from methods.registry import register
 
-PREACT = {
-    "network": "preact_resnet18",
-    "epochs": 300,
-    "batch_size": 128,
-    "augment": "crop_flip",
-    "strong": "autoaugment",
-    "optimizer": {**SGD, "lr": 0.02, "weight_decay": 5e-4},
-    "schedule": {"name": "cosine", "final": 0.01},
-}
+PREACT = {**DIVIDEMIX, "strong": "autoaugment", "schedule": {"name": "cosine", "final": 0.01}}
 
 
 @register("sop")
@@ -37,8 +29,8 @@ class SOP(Method):
     paper: ClassVar[str] = "arXiv:2202.14026"
     card: ClassVar[Card] = Card(
         title="Robust Training under Label Noise by Over-parameterization; Liu, Zhu, Qu, You; ICML 2022",
-        equations="Eq. 4-8: U = u^2 q, V = v^2 (1 - q); CE(q, norm(p + U - V)) with V fixed, plus "
-        "|onehot(argmax p) + U - V - q|^2, with p fixed; SOP+ adds class balance and consistency under strong views",
+        equations="Eq. 4-8: U = u^2 q, V = v^2 (1 - q); CE(q, norm(p + U - V)) with V fixed, plus |onehot(argmax p) + "
+        "U - V - q|^2, with p fixed; SOP+ adds class balance and consistency under strong views",
         code="shengliu66/SOP (MIT)",
         defaults="u, v from N(0, 1e-8^2); rates 10 and 10 as third parties use on CIFAR-10; weights .1 and .9 of SOP+",
         deviations=(

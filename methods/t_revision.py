@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from methods.base import Batch, Clock, Method, Needs, Pass, Step, Task
+from methods.base import Batch, Clock, Judgement, Method, Needs, Pass, Step, Task
 from methods.card import Card
 from methods.losses import cross_entropy
 from methods.recipes import SGD
@@ -39,7 +39,7 @@ class TRevision(Method):
             "anchors are found on a copy, and rows sum to 1: the code zeroes the predictions in place and divides "
             "columns",
             "the denominator of a weight is at least 1e-6",
-            "the first phase has the run's momentum; the code has none there",
+            "which epoch of the last phase counts is for the table's rule to say",
         ),
     )
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
@@ -50,12 +50,18 @@ class TRevision(Method):
             "augment": "crop_flip",
             "optimizer": {**SGD, "lr": 0.01, "weight_decay": 1e-4},
             "schedule": {"name": "steps", "steps": [40 / 200, 80 / 200], "gamma": 0.1},
+            "params": {"first_momentum": 0.0},
         },
-        "paper:cifar100": {"network": "resnet34_valid", "params": {"estimate": 15 / 415, "filter_outlier": False}},
+        "paper:cifar100": {
+            "network": "resnet34_valid",
+            "epochs": 415,
+            "params": {"estimate": 15 / 415, "revision": 200 / 415, "filter_outlier": False},
+        },
     }
     estimate: float = 20 / 420  # share of the epochs after which T is estimated
     revision: float = 200 / 420  # share of the epochs in which it is revised, at the end
     revision_lr: float = 5e-7  # Adam's rate in that phase, for network and dT
+    first_momentum: float | None = None  # of SGD in the first phase; None: the run's optimiser as it is
     filter_outlier: bool = True  # leave the surest 3 % of the samples out when looking for anchors
 
     def __post_init__(self) -> None:
@@ -79,7 +85,9 @@ class TRevision(Method):
 
     def on_phase(self, clock: Clock) -> None:
         if clock.phase == "estimate":
-            self.optimizer = self.task.make_optimizer(self.nets.parameters(), follow="constant")
+            momentum: dict[str, Any] = {} if self.first_momentum is None else {"momentum": self.first_momentum}
+            name = "sgd" if momentum else None
+            self.optimizer = self.task.make_optimizer(self.nets.parameters(), name=name, follow="constant", **momentum)
         elif clock.phase == "reweight":
             self.optimizer = self.task.make_optimizer(self.nets.parameters(), follow="phase")
         else:
@@ -94,6 +102,11 @@ class TRevision(Method):
             self.transition.copy_(anchors(self.predicted, self.filter_outlier))
         yield Pass(self.task.loader(), self.update)
         yield from self.best.passes(self.task, self.nets[0], self.transition + self.slack.detach())
+
+    def judgement(self) -> Judgement | None:
+        if self.task.clock.phase == "estimate":
+            return None
+        return Judgement(transition=(self.transition + self.slack).detach())
 
     def look(self, batch: Batch, clock: Clock) -> None:
         self.predicted[batch.index] = self.nets[0](batch.x).softmax(-1)

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from methods.base import Batch, Clock, Method, Step, Task
+from methods.base import Batch, Clock, Judgement, Method, Step, Task
 from methods.card import Card
 from methods.recipes import SGD
 from methods.registry import register
@@ -68,6 +68,9 @@ class VolMinNet(Method):
         whole = one + (1 - one) * self.logits.sigmoid()
         return whole / whole.sum(1, keepdim=True)
 
+    def judgement(self) -> Judgement:
+        return Judgement(transition=self.transition.detach())
+
     def update(self, batch: Batch, clock: Clock) -> Step:
         matrix = self.transition
         logp = self.nets[0](batch.x).log_softmax(-1)
@@ -76,4 +79,4 @@ class VolMinNet(Method):
         self.matrix_steps.zero_grad(set_to_none=True)
         self.learn(loss)
         self.matrix_steps.step()
-        return Step(loss[None], scalars={"diagonal": matrix.detach().diagonal().mean()}).detached()
+        return Step(loss[None]).detached()

@@ -87,6 +87,7 @@ def table_of(found: Evidence, rule: str, head: str, baseline: str) -> Table:
         expected=expected,
         failed=found.failed | found.corrupt,
         defaults={run.config.method.name: _defaults(run) for run in found.runs},
+        tuned={run.config.method.name for run in found.runs if _tuned(run)},
     )
     return replace(table, notes=(*table.notes, *_stale_note(found)))
 
@@ -95,6 +96,11 @@ def _stale_note(found: Evidence) -> list[str]:
     names = sorted({run.config.method.name for run in found.runs if run.run_id in found.stale})
     text = f"{len(found.stale)} runs were made by other code than today's: {', '.join(names)}"
     return [f"{text} (run --stale rerun trains them again)"] if names else []
+
+
+def _tuned(run: Planned) -> bool:
+    card = registry.describe(run.spec).card
+    return card is not None and bool(card.tuned)
 
 
 def _defaults(run: Planned) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -51,13 +51,15 @@ def accuracy_table(
     expected: Mapping[str, Mapping[str, Any]] | None = None,
     failed: Mapping[str, str] | None = None,
     defaults: Mapping[str, Mapping[str, Any]] | None = None,
+    tuned: Container[str] = (),
     refuse_missing: bool = False,
 ) -> Table:
     """Average runs over seeds into one cell per method and noise.
 
     `methods` and `columns` (noise labels) order rows and columns. `expected` maps the run_id of every planned run to
     its configuration and `failed` the run_id of a failed one to its reason: both only show what is missing.
-    `defaults` maps methods to default hyper-parameters; other values are shown in the row's label. With
+    `defaults` maps methods to default hyper-parameters; other values are shown in the row's label. `tuned` holds the
+    methods whose users choose settings per noise setting: the table says which they are. With
     `refuse_missing` an incomplete table raises ValueError, for tables that go into a paper.
     """
     check_rule(rule)
@@ -90,7 +92,7 @@ def accuracy_table(
 
     rows = tuple(_row(row, tuple(built[row.label]), head) for row in grouping.groups)
     notes = [
-        *_legend(rows, rule, comparisons),
+        *_legend(rows, rule, comparisons, tuned),
         *_limits(counts, comparisons),
         *notes,
         *grouping.notes,
@@ -180,7 +182,7 @@ def _samples(payload: Payload) -> str:
     return text + apart + (f" / {trusted} trusted, taken out of training" if trusted else "")
 
 
-def _legend(rows: tuple[Row, ...], rule: str, comparisons: int) -> list[str]:
+def _legend(rows: tuple[Row, ...], rule: str, comparisons: int, tuned: Container[str]) -> list[str]:
     cells = [cell for row in rows for cell in row.cells]
     notes = []
     if any(cell.best for cell in cells):
@@ -198,6 +200,8 @@ def _legend(rows: tuple[Row, ...], rule: str, comparisons: int) -> list[str]:
     if told:
         facts = "; ".join(f"{need} ({', '.join(labels)})" for need, labels in told.items())
         notes.append(f"{DAGGER} told more than the noisy labels: {facts}")
+    if chosen := [row.label for row in rows if row.method in tuned]:
+        notes.append(f"papers choose settings of these per noise setting, here one serves all: {', '.join(chosen)}")
     if rule == "clean_val":
         notes.append(f"{DAGGER} every number here was selected with clean validation labels")
     return notes

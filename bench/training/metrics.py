@@ -157,6 +157,20 @@ def auc(score: Tensor, right: Tensor) -> float | None:
     return (rank_sum - num_right * (num_right + 1) / 2) / (num_right * num_wrong)
 
 
+def transition(estimate: Tensor, truth: Tensor | None) -> dict[str, float | None]:
+    """An estimated matrix (C, C) in numbers: mean diagonal, condition number, and how far it is from the noise's own.
+
+    The error is the mean over true classes of sum_j |T[i, j] - T*[i, j]|, in [0, 2]; None where the noise has none.
+    """
+    found = estimate.detach().double().cpu()
+    error = None if truth is None else float((found - truth.double().cpu()).abs().sum(1).mean())
+    return {
+        "diagonal": finite(float(found.diagonal().mean())),
+        "condition": finite(float(torch.linalg.cond(found))),
+        "error": error,
+    }
+
+
 Predict = Callable[[Tensor], dict[str, Tensor]]
 Watch = Callable[[str, Tensor, Batch], None]  # is shown a head's name, its logits (B, C), and their batch
 

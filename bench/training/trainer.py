@@ -82,6 +82,8 @@ class Trainer:
         if judgement is not None:
             traces.judge(judgement)
         record = self._record(number, traces)
+        if judgement is not None and judgement.transition is not None:
+            record["transition"] = metrics.transition(judgement.transition, self.data.facts.get("transition"))
         self.history.append(record)
         return record
 

@@ -396,17 +396,24 @@ def test_losses_and_gradients_are_finite_for_predictions_without_and_with_full_c
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.filterwarnings("default")  # a GPU lacks deterministic versions of some operations
-def test_update_never_waits_for_the_device(spec, world):
+def test_no_step_of_any_pass_waits_for_the_device(spec, world, monkeypatch):
     trainer = world.trainer(spec, device=torch.device("cuda"))
-    trainer.epoch()
-    batches = list(trainer.task.loader())
-    trainer.method.train()
-    torch.cuda.set_sync_debug_mode("error")
-    try:
-        for batch in batches:
-            trainer.method.update(batch, world.clock())
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
+    passes = trainer.method.epoch
+
+    def watched(clock):
+        for part in passes(clock):
+
+            def step(batch, now, step=part.step):
+                torch.cuda.set_sync_debug_mode("error")
+                try:
+                    return step(batch, now)
+                finally:
+                    torch.cuda.set_sync_debug_mode("default")
+
+            yield part._replace(step=step)
+
+    monkeypatch.setattr(trainer.method, "epoch", watched)
+    world.finish(trainer)
 
 
 def test_needs_are_declared_on_the_class_and_not_by_an_instance(spec):

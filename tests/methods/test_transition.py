@@ -238,3 +238,13 @@ def test_the_damped_inverse_is_the_inverse_but_for_directions_weaker_than_a_hund
     wanted = right.T @ np.diag([1.0, 50.0, 0.0]) @ left.T
     np.testing.assert_allclose(damped_inverse(torch.from_numpy(blurred)).numpy(), wanted, atol=1e-10)
     np.testing.assert_allclose(np.linalg.pinv(kept), wanted, atol=1e-10)
+
+
+@pytest.mark.parametrize("num_classes", [10, 16, 17, 50, 100])
+def test_the_filter_of_outliers_never_takes_a_whole_class(num_classes, rng):
+    # a network that is nearly sure of every sample's class sees 60 % of the labels as they are
+    true = torch.arange(60 * num_classes) % num_classes
+    matrix = torch.full((num_classes, num_classes), 0.4 / (num_classes - 1)).fill_diagonal_(0.6)
+    logits = matrix[true].log() + 0.05 * torch.randn(len(true), num_classes, generator=rng)
+    found = anchors(logits.softmax(-1), filter_outlier=True)
+    assert found.diagonal().min() > 0.5

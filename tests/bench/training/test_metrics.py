@@ -303,3 +303,12 @@ def test_a_judgement_is_copied():
 def test_a_judgement_of_another_shape_is_refused_with_its_field(field, value, message):
     with pytest.raises(ValueError, match=rf"Judgement\.{message}"):
         traces().judge(Judgement(**{field: value}))
+
+
+def test_an_estimated_matrix_is_told_by_diagonal_condition_and_distance_from_the_noises_own():
+    found = torch.tensor([[0.8, 0.2], [0.4, 0.6]])
+    told = metrics.transition(found, torch.tensor([[0.9, 0.1], [0.1, 0.9]]))
+    assert told["diagonal"] == pytest.approx(0.7)
+    assert told["error"] == pytest.approx(0.5 * (0.2 + 0.6))
+    assert told["condition"] == pytest.approx(2.618034, rel=1e-5)  # singular values: squares sum to 1.2, product .4
+    assert metrics.transition(found, None)["error"] is None
