@@ -21,6 +21,27 @@ def test_the_suite_of_all_methods_has_every_method_once():
     assert suite.preset == "uniform"
 
 
+def test_an_estimated_matrix_is_recorded_and_shown(tmp_path):
+    words = ["run", "--dataset", "digits", "--noise", "symmetric:0.5", "--methods", "volminnet", "--seeds", "0"]
+    words += ["--epochs", "1", "--train-limit", "200", "--test-limit", "50", "--results", str(tmp_path)]
+    done = subprocess.run(
+        [sys.executable, "run_bench.py", *words], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    (run,) = (tmp_path / "runs").iterdir()
+    (epoch,) = json.loads((run / "result.json").read_text())["payload"]["history"]
+    assert epoch["transition"]["diagonal"] == pytest.approx(0.48, abs=0.02)  # T starts there, close to the noise's .5
+    assert 0 < epoch["transition"]["error"] < 0.1
+    shown = subprocess.run(
+        [sys.executable, "run_bench.py", "show", run.name, "--results", str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "  matrix   mean diagonal 0.48" in shown.stdout
+
+
 @pytest.mark.slow
 @pytest.mark.data
 @pytest.mark.skipif(

@@ -82,7 +82,15 @@ def _diagnostics(payload: dict[str, Any]) -> list[str]:
             if any(parts):
                 lines.append(f"  {name:8s} {'; '.join(filter(None, parts))}")
     mended = _named(found, "corrects wrong labels", "corrected", "breaks right ones", "broken")
-    return lines + ([f"  new      {mended}"] if mended else [])
+    matrix = payload["history"][-1].get("transition")
+    return lines + ([f"  new      {mended}"] if mended else []) + ([_matrix(matrix)] if matrix else [])
+
+
+def _matrix(found: dict[str, float | None]) -> str:
+    """How an estimated transition matrix compares with that of the noise."""
+    words = {"diagonal": "mean diagonal", "condition": "condition number", "error": "L1 error of a row"}
+    known = [f"{text} {value:.3g}" for key, text in words.items() if (value := found[key]) is not None]
+    return f"  matrix   {', '.join(known)}"
 
 
 def _named(found: diagnostics.Diagnosis, *words: str) -> str:
