@@ -83,6 +83,8 @@ class DivideMix(Method):
         for name in ("alpha", "lambda_u", "ramp"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}")
+        if not 0 <= self.p_threshold < 1:
+            raise ValueError(f"p_threshold must be in [0, 1), got {self.p_threshold}")
         if not 0 < self.warm_up < 1:
             raise ValueError(f"warm_up must be in (0, 1), got {self.warm_up}")
 

@@ -169,6 +169,7 @@ def test_a_dry_run_prints_every_run_and_its_cost_and_creates_nothing(empty, monk
     assert [line.split()[:2] for line in lines[1:3]] == [["to", "do"]] * 2
     assert lines[-2] == "on cpu x 1, results in results"
     price = "about 2.7 s on 1 slot (2.7 s of one), by a few steps of each network here, just now"
+    price += "; methods that pass over the data several times take longer"
     assert lines[-1] == f"cost: 4 epochs of one network, {price}"  # 4 (58 * .01 + 102 * .001)
     assert list(empty.iterdir()) == []
 

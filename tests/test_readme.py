@@ -1,6 +1,7 @@
 """The README's file runs as printed, and its commands mean what they say."""
 
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -112,6 +113,21 @@ def test_numbers_of_the_page_of_methods_are_those_of_the_committed_table():
         assert number in row, name
     methods = grid.load("all_methods").methods
     assert all(re.search(rf"^\| {name}[ †\[]", table, flags=re.M) for name in methods)
+
+
+def test_the_method_of_the_page_of_methods_passes_the_contract_and_runs_by_its_preset(tmp_path):
+    page = (ROOT / "methods" / "README.md").read_text(encoding="utf-8")
+    source = re.search(r"<!-- file: mine.py -->\n```python\n(.*?)```", page, flags=re.S)
+    (tmp_path / "mine.py").write_text(source[1])
+    spec = f"{tmp_path / 'mine.py'}:TwoLooks"
+    tests = ["tests/methods/test_contract.py", "-k", "TwoLooks", "-q", "-n", "0", "-p", "no:cacheprovider"]
+    environment = {**os.environ, "LNBENCH_METHODS": spec}
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *tests], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout[-2000:]
+    words = ["--methods", spec, "--preset", "mine", "--epochs", "1", "--noise", "symmetric:0.5", "--seeds", "0"]
+    assert "TwoLooks" in printed("run", *words, "--results", str(tmp_path / "results"))
 
 
 def test_every_map_and_data_set_has_its_line():

@@ -86,10 +86,22 @@ def table_of(found: Evidence, rule: str, head: str, baseline: str) -> Table:
         baseline=baseline,
         expected=expected,
         failed=found.failed | found.corrupt,
-        defaults={run.config.method.name: _defaults(run) for run in found.runs},
+        defaults={run.config.method.name: run.defaults for run in found.runs},
         tuned={run.config.method.name for run in found.runs if _tuned(run)},
     )
-    return replace(table, notes=(*table.notes, *_stale_note(found)))
+    return replace(table, notes=(*table.notes, *_preset_note(found), *_stale_note(found)))
+
+
+def _preset_note(found: Evidence) -> list[str]:
+    """The hyper-parameters that the preset sets in place of a method's defaults."""
+    said = {}
+    for run in found.runs:
+        own = {field.name: field.default for field in registry.describe(run.spec).fields}
+        other = [f"{name}={value}" for name, value in run.defaults.items() if value != own[name]]
+        if other:
+            said[run.config.method.name] = f"{run.config.method.name} ({', '.join(other)})"
+    presets = dict.fromkeys(run.config.train.preset for run in found.runs)
+    return [f"set by the preset {', '.join(presets)}: {', '.join(said.values())}"] if said else []
 
 
 def _stale_note(found: Evidence) -> list[str]:
@@ -101,10 +113,6 @@ def _stale_note(found: Evidence) -> list[str]:
 def _tuned(run: Planned) -> bool:
     card = registry.describe(run.spec).card
     return card is not None and bool(card.tuned)
-
-
-def _defaults(run: Planned) -> dict[str, Any]:
-    return {field.name: field.default for field in registry.describe(run.spec).fields}
 
 
 def write_table(store: Store, found: Evidence, table: Table) -> list[Path]:

@@ -11,6 +11,8 @@ def main(args: argparse.Namespace) -> int:
 
         if args.what != "methods":
             raise ValueError(f"--card is for `list methods`, got {args.what!r}")
+        if args.markdown:
+            raise ValueError("--card and --markdown are two different pages: give one of them")
         method_card.show(args.card, args.json)
         return 0
     entries = {"methods": methods, "noise": noise, "datasets": datasets, "networks": networks, "suites": suites}[

@@ -20,7 +20,10 @@ CONSTRUCT = """
 import json, sys
 from methods import registry
 for spec, params in json.loads(sys.argv[1]):
-    registry.create(spec, **params)
+    try:
+        registry.create(spec, **params)
+    except ValueError as error:
+        raise ValueError(f"{registry.describe(spec).name}: {error}") from None
 """
 
 
@@ -36,7 +39,7 @@ def check(store: Store, todo: Sequence[Planned], data_dir: Path | None, download
         for needed in dict.fromkeys([name, *foreign]):
             fetch(needed, folder, lambda text: print(text, file=sys.stderr))
     dataset = datasets.load(name, data_dir)
-    _check_methods(todo)
+    check_methods(todo)
     try:
         store.root.mkdir(parents=True, exist_ok=True)
         probe = store.root / ".writable"
@@ -47,10 +50,11 @@ def check(store: Store, todo: Sequence[Planned], data_dir: Path | None, download
     _freeze(store, dataset, todo, data_dir)
 
 
-def _check_methods(todo: Sequence[Planned]) -> None:
+def check_methods(todo: Sequence[Planned]) -> None:
     """Construct, in a process of its own, every method that is not built in or not at its defaults."""
-    given = {run.spec: run.config.method.params for run in todo}  # one setting of a method serves a whole suite
-    doubtful = {s: p for s, p in given.items() if ":" in s or p != registry.describe(s).resolve({})}
+    given = {run.spec: run for run in todo}  # one setting of a method serves a whole suite
+    params = {spec: run.config.method.params for spec, run in given.items()}
+    doubtful = {spec: params[spec] for spec, run in given.items() if ":" in spec or params[spec] != run.defaults}
     if not doubtful:
         return
     command = [sys.executable, "-c", CONSTRUCT, json.dumps(list(doubtful.items()))]

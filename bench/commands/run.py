@@ -36,6 +36,7 @@ def main(args: argparse.Namespace) -> int:
         run for run in runs if _is_open(states[run.run_id], args) or (args.stale == "rerun" and run.run_id in stale)
     ]
     if args.dry_run:
+        preflight.check_methods(todo)
         dry_run.describe(store, suite, runs, todo, states, slots)
         _note_untabled(store, found, args, {run.run_id for run in todo})
         return 0

@@ -37,7 +37,10 @@ def main(args: argparse.Namespace) -> int:
     if result:
         print("\n".join([*_history(result.payload), *_diagnostics(result.payload)]))
         print(_card(store, result.payload))
-        print(f"code {result.payload['code']}, trained in {result.provenance.get('seconds', 0):.1f} s")
+        print(f"  code     {result.payload['code']}, trained in {result.provenance.get('seconds', 0):.1f} s")
+        tables = sorted((folder.path / "samples").glob("epoch-*"))
+        if tables:
+            print(f"  samples  {len(tables)} per-sample tables, the last is {tables[-1]}")
     print(_attempts(folder))
     return 0
 

@@ -86,7 +86,7 @@ def accuracy_table(
         if tied:
             best = str(highest(seeds))
             built[best][i] = replace(built[best][i], best=True)
-        notes += _not_better(grouping.column_label(column), seeds, baseline)
+        notes += _not_better(grouping.column_label(column), seeds, _label_of(grouping, baseline))
         counts += [int(n) for n in seeds.notna().sum()]
         comparisons = max(comparisons, len(seeds.columns) * (len(seeds.columns) - 1) // 2)
 
@@ -216,6 +216,12 @@ def _limits(counts: list[int], comparisons: int) -> list[str]:
     if 0 < len(testable) < len(counts):
         notes.append("cells of one run have no spread: they are not tested, and a column led by one has no marks")
     return notes
+
+
+def _label_of(grouping: Grouping, method: str | None) -> str | None:
+    """The row of a method, whatever its label adds; the method itself where it has none, or several."""
+    labels = [row.label for row in grouping.groups if row.method == method]
+    return labels[0] if len(labels) == 1 else method
 
 
 def _not_better(column: str, seeds: pd.DataFrame, baseline: str | None) -> list[str]:

@@ -34,15 +34,19 @@ def expected(store: Store, runs: Sequence[Planned], todo: Sequence[Planned], slo
     seconds = 0.0
     measured: dict[bytes, dict[str, float] | None] = {}
     for run in todo:
-        key = canonical({**run.config.to_dict()["train"], "dataset": run.config.dataset.name})
+        train_config = run.config.train
+        told = (train_config.network, train_config.batch_size, train_config.precision, train_config.threads)
+        key = canonical([*told, train_config.channels_last, run.config.dataset.name])
         if key not in measured:
+            print(f"measuring a few steps of {train_config.network} ...", file=sys.stderr)
             measured[key] = _probe(run, slots[0])
         figures = measured[key]
         if figures is None:
             return Cost(None, "the probe of a network failed; start the sweep to learn more")
         train, scored = _samples(run)
         seconds += run.networks * run.config.train.epochs * (train * figures["train"] + scored * figures["evaluate"])
-    return Cost(seconds, "a few steps of each network here, just now")
+    basis = "a few steps of each network here, just now; methods that pass over the data several times take longer"
+    return Cost(seconds, basis)
 
 
 def _recorded(store: Store, runs: Sequence[Planned]) -> tuple[float, int] | None:

@@ -64,6 +64,7 @@ class Planned:
     noise: str  # the noise as the suite writes it
     networks: int  # trained in this run: its cost in epochs of one network
     info: DatasetInfo
+    defaults: dict[str, Any] = field(default_factory=dict)  # hyper-parameters where nobody sets any: the preset's
 
 
 def available() -> list[str]:
@@ -227,14 +228,15 @@ def expand(suite: Suite, data_dir: Path | None = None) -> list[Planned]:
     for text, spec in zip(suite.noise, specs, strict=True):
         for method in infos:
             recipe = _recipe(suite, method, info)
+            defaults = method.resolve(recipe.get("params", {}))
             params = method.resolve({**recipe.get("params", {}), **suite.params.get(method.name, {})})
-            train = _train(suite, recipe, info)
+            train = _train(suite, method, recipe, info)
             _check_possible(suite, method, train, total)
             for seed in suite.seeds:
                 noise_seed = seed if suite.noise_seed is None else suite.noise_seed
                 noise = cfg.NoiseConfig(**spec.to_dict(), seed=noise_seed)
                 config = cfg.RunConfig(dataset, noise, cfg.MethodConfig(method.name, params), train, seed).checked()
-                run = Planned(config, method.spec, config.run_id, text, method.num_networks, info)
+                run = Planned(config, method.spec, config.run_id, text, method.num_networks, info, defaults)
                 planned.setdefault(config.run_id, run)
     return list(planned.values())
 
@@ -305,7 +307,7 @@ def _check_possible(suite: Suite, method: registry.MethodInfo, train: cfg.TrainC
         )
 
 
-def _train(suite: Suite, recipe: Mapping[str, Any], info: DatasetInfo) -> cfg.TrainConfig:
+def _train(suite: Suite, method: registry.MethodInfo, recipe: Mapping[str, Any], info: DatasetInfo) -> cfg.TrainConfig:
     settings = merge(uniform(info), {key: value for key, value in recipe.items() if key != "params"})
     settings = merge(settings, suite.train)
     if settings["network"] not in NETWORKS:
@@ -314,7 +316,8 @@ def _train(suite: Suite, recipe: Mapping[str, Any], info: DatasetInfo) -> cfg.Tr
     if min(height, width) < smallest:
         raise ValueError(
             f"network {settings['network']!r} needs images of at least {smallest} x {smallest} pixels, "
-            f"but {info.name} has {height} x {width}; see: run_bench.py list networks"
+            f"but {info.name} has {height} x {width} (preset {suite.preset} of {method.name}); "
+            "see: run_bench.py list networks"
         )
     train: cfg.TrainConfig = cfg.typed(cfg.TrainConfig, {**settings, "preset": suite.preset}, "train")
     return train

@@ -8,7 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from methods import create
+from bench.data.prepare import prepare
+from bench.sweep import grid
+from bench.training.trainer import Trainer
+from methods import create, registry
 from methods.base import Batch
 
 RUN = {"optimizer": {"name": "sgd", "lr": 0.05}, "noise_text": "symmetric:0.4", "dataset": {"trusted": 12}}
@@ -228,3 +231,26 @@ def test_only_trusted_samples_have_true_labels_and_none_of_them_is_trained_on(wo
     assert (trainer.task.labels() != truth).any()
     assert len(trainer.task.labels("trusted")) == 12
     assert trainer.task.num_train + 12 <= 60
+
+
+def test_before_a_half_trained_network_that_stands_still_it_learns_to_doubt_high_losses():
+    suite = grid.Suite("s", "digits", ("symmetric:0.5",), ("meta_weight_net",), seeds=(0,), trusted=100)
+    (run,) = grid.expand(suite)
+    data = prepare(run.config, None, None, torch.device("cpu"))
+    method = registry.create("meta_weight_net", weight_lr=1e-3)
+    trainer = Trainer(run.config, data, method, torch.device("cpu"))
+    fresh = {name: value.clone() for name, value in method.weigher.state_dict().items()}
+    for _ in range(4):
+        trainer.epoch()
+    method.weigher.load_state_dict(fresh)
+    method.weigher_steps.state.clear()
+    method.train()
+    for _ in range(8):
+        for batch, trusted in zip(trainer.task.loader(), itertools.cycle(trainer.task.loader(split="trusted"))):
+            gradient = torch.func.grad(method.trusted_loss)({**dict(method.weigher.named_parameters())}, batch, trusted)
+            for name, parameter in method.weigher.named_parameters():
+                parameter.grad = gradient[name].detach()
+            method.weigher_steps.step()
+    low, high = method.weigher(torch.tensor([[0.1], [4.0]])).flatten().tolist()
+    assert low > 0.6
+    assert high < 0.2

@@ -12,6 +12,8 @@ from bench.sweep.store import Store
 
 CPU = [Slot(None, 0)]
 
+BASIS = "a few steps of each network here, just now; methods that pass over the data several times take longer"
+
 
 @pytest.fixture
 def priced(monkeypatch):
@@ -31,14 +33,22 @@ def test_a_probe_is_scaled_by_networks_epochs_and_samples(plan, tmp_path, priced
     price = expected(Store(tmp_path), runs, runs, CPU)
     # of 64 samples 6 are held out: 58 train; scored are 64 test, 6 validation and 32 trace samples
     assert price.seconds == pytest.approx((1 + 2) * 3 * (58 * 0.01 + (64 + 6 + 32) * 0.001))
-    assert price.basis == "a few steps of each network here, just now"
+    assert price.basis == BASIS
     assert len(priced) == 1  # both train the same network in the same way
 
 
 def test_each_network_is_probed_once(plan, tmp_path, priced):
     runs = plan("ce", epochs=3) + plan("ce", epochs=4)
     expected(Store(tmp_path), runs, runs, CPU)
-    assert len(priced) == 2
+    assert len(priced) == 1
+    wider = [
+        dataclasses.replace(
+            run, config=dataclasses.replace(run.config, train=dataclasses.replace(run.config.train, batch_size=9))
+        )
+        for run in runs
+    ]
+    expected(Store(tmp_path), runs, [*runs, *wider], CPU)
+    assert len(priced) == 3  # the first network again, and once with the other batches
 
 
 def test_limits_above_the_data_cost_no_more_than_the_data(plan, priced, tmp_path):
@@ -61,7 +71,7 @@ def test_finished_runs_tell_more_than_a_probe(plan, launch, tmp_path, priced):
     assert priced == []
     path = store.run(runs[0].run_id).path / "result.json"
     path.write_bytes(path.read_bytes()[:-1])
-    assert expected(store, runs, runs, CPU).basis == "a few steps of each network here, just now"
+    assert expected(store, runs, runs, CPU).basis == BASIS
 
 
 def test_a_failed_probe_gives_no_figure(plan, tmp_path, monkeypatch):

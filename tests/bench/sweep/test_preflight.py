@@ -88,5 +88,5 @@ def test_a_built_in_method_at_its_defaults_needs_no_trial(tmp_path, constructed)
 def test_a_value_that_a_method_refuses_is_told_in_its_words_before_anything_is_written(own, tmp_path):
     with pytest.raises(ValueError) as error:  # noqa: PT011 - the whole text is compared
         check(tmp_path, own, params={"own.Own": {"share": 2.0}})
-    assert str(error.value) == "a method cannot be used: share must be at most 1, got 2.0"
+    assert str(error.value) == "a method cannot be used: own.Own: share must be at most 1, got 2.0"
     assert not (tmp_path / "results").exists()
