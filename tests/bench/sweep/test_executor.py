@@ -51,7 +51,7 @@ def words(odd: Path, *more: str, methods: tuple[str, ...] = (), results: str = "
 @pytest.fixture
 def command(forked, monkeypatch):
     """`run_bench.py ...` in this process: runs are real processes, own methods are believed, nothing is drawn."""
-    monkeypatch.setattr(preflight, "_check_methods", lambda todo: None)
+    monkeypatch.setattr(preflight, "check_methods", lambda todo: None)
     monkeypatch.setattr(derived, "write_plots", lambda found, folder: [])
     return lambda *argv: cli.main(list(argv))
 
