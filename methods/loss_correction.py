@@ -136,8 +136,7 @@ class Corrected(LossMethod):
 
 ESTIMATED = (
     "the matrix is estimated from the epoch of best accuracy, not lowest loss, on noisy validation labels; which "
-    "epoch of "
-    "the second phase counts is for the table's rule to say",
+    "epoch of the second phase counts is for the table's rule to say",
     "the code's networks are pre-activation Keras ones; ours are resnet32 and resnet44",
 )
 

@@ -4,6 +4,7 @@ Bai et al., NeurIPS 2021, arXiv:2106.15853, Algorithm 1 and Sec. 3.3. `pes` goes
 whose label is predicted, `pes_semi` with MixMatch, the others being unlabelled.
 """
 
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -30,7 +31,6 @@ class Progressive(Method):
     """Warm up, give the tail fresh weights and train it alone for a little while, then trust what is predicted."""
 
     paper: ClassVar[str] = "arXiv:2106.15853"
-    looks: ClassVar[tuple[str, ...]] = ("weak", "weak")  # the views whose mean prediction decides
     refine_lr: float = 1e-4  # Adam's rate while a tail is trained alone
 
     def setup(self, task: Task) -> None:
@@ -62,7 +62,7 @@ class Progressive(Method):
 
     def epoch(self, clock: Clock) -> Iterator[Pass]:
         if clock.phase == "main":
-            loader = self.task.loader(self.looks, shuffle=False)
+            loader = self.task.loader(("weak", "weak"), shuffle=False)  # the mean of two views decides
             yield Pass(loader, self.look, train=False, name="select")
             yield self.main()
         else:
@@ -72,9 +72,9 @@ class Progressive(Method):
         p = torch.stack([self.nets[0](view).softmax(-1) for view in batch.views]).mean(0)
         self.confident[batch.index] = p.argmax(-1) == batch.y
 
+    @abstractmethod
     def main(self) -> Pass:
         """The training pass of an epoch of the main phase."""
-        raise NotImplementedError
 
     def update(self, batch: Batch, clock: Clock) -> Step:
         loss = cross_entropy(self.nets[0](batch.x).log_softmax(-1), batch.y).mean()

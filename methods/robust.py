@@ -3,6 +3,7 @@
 The formulas are in `methods.robust_losses`.
 """
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -100,9 +101,9 @@ class ActivePassive(LossMethod):
         active = normalised_cross_entropy(logp, batch.y)
         return Step((self.alpha * active + self.beta * self.passive(logp, batch.y)).mean(-1))
 
+    @abstractmethod
     def passive(self, logp: Tensor, y: Tensor) -> Tensor:
-        """The passive loss (K, B)."""
-        raise NotImplementedError
+        """The passive loss (K, B) of log-probabilities (K, B, C) and labels (B,)."""
 
 
 @register("nce_rce")
