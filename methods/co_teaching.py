@@ -86,7 +86,6 @@ class CoTeachingEstimated(CoTeaching):
         self.optimizer = task.make_optimizer(self.nets.parameters(), follow="phase")
         self.best = Best(task)
         self.estimated = nn.Buffer(torch.zeros((), device=task.device))  # r
-        self.predicted = nn.Buffer(torch.zeros(task.num_train, task.num_classes, device=task.device))
         self.known = 0.0  # the same rate on the host, read once an epoch
 
     def phases(self) -> list[tuple[str, int]]:
@@ -94,18 +93,14 @@ class CoTeachingEstimated(CoTeaching):
 
     def epoch(self, clock: Clock) -> Iterator[Pass]:
         if clock.phase == "train" and clock.phase_epoch == 0:
-            self.best.recall(self.nets[0])
-            yield Pass(self.task.loader(("plain",), shuffle=False), self.look, train=False, name="estimate")
-            diagonal = anchors(self.predicted, filter_outlier=True).diagonal()
+            yield from self.best.predictions(self.task, self.nets[0])
+            diagonal = anchors(self.best.predicted, filter_outlier=True).diagonal()
             self.estimated.copy_((1 - diagonal.mean()).clamp(0, 0.99))
             self.restart()
         self.known = float(self.estimated)
         yield Pass(self.task.loader(), self.update)
         if clock.phase == "estimate":
             yield from self.best.passes(self.task, self.nets[0])
-
-    def look(self, batch: Batch, clock: Clock) -> None:
-        self.predicted[batch.index] = self.nets[0](batch.x).softmax(-1)
 
     def rate(self) -> float:
         return self.known if self.forget_rate is None else self.forget_rate

@@ -94,7 +94,6 @@ class Corrected(LossMethod):
         self.nets = nn.ModuleList([task.make_network(0)])
         self.best = Best(task)
         self.transition = nn.Buffer(torch.eye(task.num_classes, device=task.device))
-        self.predicted = nn.Buffer(torch.zeros(task.num_train, task.num_classes, device=task.device))
 
     def phases(self) -> list[tuple[str, int]]:
         return phases_of(self.task.epochs, estimate=self.estimate, train=1 - self.estimate)
@@ -105,16 +104,12 @@ class Corrected(LossMethod):
 
     def epoch(self, clock: Clock) -> Iterator[Pass]:
         if clock.phase == "train" and clock.phase_epoch == 0:
-            self.best.recall(self.nets[0])
-            yield Pass(self.task.loader(("plain",), shuffle=False), self.look, train=False, name="estimate")
-            self.transition.copy_(self.estimated(self.predicted, self.task.labels()))
+            yield from self.best.predictions(self.task, self.nets[0])
+            self.transition.copy_(self.estimated(self.best.predicted, self.task.labels()))
             self.restart()
         yield Pass(self.task.loader(), self.update)
         if clock.phase == "estimate":
             yield from self.best.passes(self.task, self.nets[0])
-
-    def look(self, batch: Batch, clock: Clock) -> None:
-        self.predicted[batch.index] = self.nets[0](batch.x).softmax(-1)
 
     def losses(self, logits: Tensor, batch: Batch, clock: Clock) -> Step:
         logp = logits.log_softmax(-1)

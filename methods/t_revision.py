@@ -77,7 +77,6 @@ class TRevision(Method):
         self.best = Best(task)
         self.transition = nn.Buffer(torch.eye(task.num_classes, device=task.device))
         self.slack = nn.Parameter(torch.zeros_like(self.transition))  # dT
-        self.predicted = nn.Buffer(torch.zeros(task.num_train, task.num_classes, device=task.device))
 
     def phases(self) -> list[tuple[str, int]]:
         middle = 1 - self.estimate - self.revision
@@ -95,11 +94,11 @@ class TRevision(Method):
             self.optimizer = self.task.make_optimizer(everything, name="adam", follow="constant", lr=self.revision_lr)
 
     def epoch(self, clock: Clock) -> Iterator[Pass]:
-        if clock.phase != "estimate" and clock.phase_epoch == 0:
+        if clock.phase == "revise" and clock.phase_epoch == 0:
             self.best.recall(self.nets[0])
         if clock.phase == "reweight" and clock.phase_epoch == 0:
-            yield Pass(self.task.loader(("plain",), shuffle=False), self.look, train=False, name="estimate")
-            self.transition.copy_(anchors(self.predicted, self.filter_outlier))
+            yield from self.best.predictions(self.task, self.nets[0])
+            self.transition.copy_(anchors(self.best.predicted, self.filter_outlier))
         yield Pass(self.task.loader(), self.update)
         yield from self.best.passes(self.task, self.nets[0], self.transition + self.slack.detach())
 
@@ -107,9 +106,6 @@ class TRevision(Method):
         if self.task.clock.phase == "estimate":
             return None
         return Judgement(transition=(self.transition + self.slack).detach())
-
-    def look(self, batch: Batch, clock: Clock) -> None:
-        self.predicted[batch.index] = self.nets[0](batch.x).softmax(-1)
 
     def update(self, batch: Batch, clock: Clock) -> Step:
         logp = self.nets[0](batch.x).log_softmax(-1)
