@@ -13,8 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bench.data import augment as augmentation
-from bench.data.augment import Draws
+from bench.data import image_ops
+from bench.data.augment import Crops, Draws
 from bench.data.datasets import DatasetInfo
+from bench.data.padded import Form
+from bench.data.store import Store
 from bench.data.strong import Strong
 from bench.names import unknown
 from bench.seeds import derive
@@ -41,12 +44,12 @@ class Batches:
         return -(-self._used // self._batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
-        parts = [
-            self._order[start : min(start + self._batch_size, self._used)]
-            for start in range(0, self._used, self._batch_size)
-        ]
-        for index, views in zip(parts, self._samples.views(parts, self._draws), strict=True):
-            yield Batch(index, views, self._samples.given[index])
+        order = self._order[: self._used].clone()  # a method may write into its batch
+        given = self._samples.given[order]
+        starts = range(0, self._used, self._batch_size)
+        cuts = [slice(start, min(start + self._batch_size, self._used)) for start in starts]
+        for cut, views in zip(cuts, self._samples.views(order, cuts, self._draws), strict=True):
+            yield Batch(order[cut], views, given[cut])
 
 
 class Samples(ABC):
@@ -68,7 +71,8 @@ class Samples(ABC):
         Weak and strong views are turned by up to `rotate` degrees; `strong` names the policy of strong views. Raises
         ValueError for an unknown name, an angle outside [0, 180], and images too small for what `augment` needs.
         """
-        _check(info, augment, rotate)
+        if not 0 <= rotate <= 180:
+            raise ValueError(f"rotate must be in [0, 180] degrees, got {rotate}")
         self.device = torch.device(device)
         self.given = torch.tensor(given, dtype=torch.int64, device=self.device)
         self._info = info
@@ -76,20 +80,24 @@ class Samples(ABC):
         self._rotate = rotate
         self._strong = Strong(strong, *info.shape[1:], self.device)
         self._channels_last = channels_last
-        # stored images that are larger than what is seen leave room for a window; others are padded with zeros
-        self._padding = 0 if info.margin else augmentation.padding_of(augment)
-        self._slack = info.margin or 2 * self._padding
-        mean, std = (info.mean, info.std) if normalise else ((0.0,) * info.shape[0], (1.0,) * info.shape[0])
-        per_channel = torch.tensor([mean, std], dtype=torch.float64)[:, :, None, None]
-        self._scale = (1 / (info.pixel_max * per_channel[1])).to(self.device, torch.float32)
-        self._shift = (-per_channel[0] / per_channel[1]).to(self.device, torch.float32)
+        self._form = form_of(info, augment, channels_last)
+        self._slack = info.margin or 2 * self._form.padding
+        known = (info.mean, info.std) if normalise else ((0.0,) * info.shape[0], (1.0,) * info.shape[0])
+        mean, std = torch.tensor(known, dtype=torch.float64)
+        scale, shift = (1 / (info.pixel_max * std)).to(torch.float32), (-mean / std).to(torch.float32)
+        # strong policies see pixels up to 255, and what they give is scaled back
+        whitened = scale if info.pixel_max == _WHITE else scale * (info.pixel_max / _WHITE)
+        self._scale, self._whitened, self._shift = (
+            augmentation.per_channel(values, channels_last, info.shape[2]).to(self.device)
+            for values in (scale, whitened, shift)
+        )
 
     def __len__(self) -> int:
         return len(self.given)
 
     @abstractmethod
-    def views(self, parts: Sequence[Tensor], draws: tuple[Draws, ...]) -> Iterator[tuple[Tensor, ...]]:
-        """Yield, for each batch of positions (B,) in `parts`, one float32 (B, A, H, W) tensor per draw."""
+    def views(self, order: Tensor, cuts: Sequence[slice], draws: tuple[Draws, ...]) -> Iterator[tuple[Tensor, ...]]:
+        """Yield, for each batch `order[cut]` (B,) of a pass, one float32 (B, A, H, W) tensor per draw."""
 
     def batches(
         self,
@@ -133,24 +141,17 @@ class Samples(ABC):
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         return Batches(self, self._positions(None), (self._drawn("plain", 0),), batch_size, drop_single=False)
 
-    def _all_windows(self, images: Tensor) -> Tensor:
-        """Pad (n, H, W, A) uint8 images as the augmentation needs, and view them as all of their crops."""
-        reflect = augmentation.reflects(self._augment)
-        store = augmentation.padded_store(images, self._padding, self._channels_last, reflect)
-        return augmentation.windows(store, self._slack, self._channels_last)
-
-    def _finished(self, windows: Tensor, index: Tensor, draws: Draws) -> Tensor:
-        """Return the samples `index` (B,) of `windows` as float32 (B, A, H, W), augmented as drawn."""
-        pixels = augmentation.crop(windows, index, draws, self._channels_last)
-        pixels = augmentation.turn(augmentation.mirror(pixels, index, draws), index, draws)
+    def _finished(self, crops: Crops, begin: Tensor, draws: Draws, cut: slice) -> Tensor:
+        """Return the samples that lie at `cut` in `begin` and `draws` as float32 (B, A, H, W), augmented as drawn."""
+        pixels = crops.take(begin[cut], None if draws.flip is None else draws.flip[cut])
+        if draws.turn is not None:
+            pixels = image_ops.turn(pixels, draws.turn[cut])
         scale = self._scale
         if draws.strong is not None:
             if self._info.pixel_max != _WHITE:
                 pixels = (pixels.float() * (_WHITE / self._info.pixel_max)).round_().byte()
-                scale = scale * (self._info.pixel_max / _WHITE)
-            pixels = self._strong.apply(pixels, draws.strong.of(index))
-        images = augmentation.normalise(pixels, scale, self._shift)
-        return images.contiguous(memory_format=torch.channels_last) if self._channels_last else images
+            pixels, scale = self._strong.apply(pixels, draws.strong.of(cut)), self._whitened
+        return augmentation.normalise(pixels, scale, self._shift)
 
     def _positions(self, subset: Tensor | None) -> Tensor:
         if subset is None:
@@ -182,24 +183,29 @@ class Samples(ABC):
         return draws.to(self.device)
 
 
-def _check(info: DatasetInfo, augment: str, rotate: float) -> None:
-    if not 0 <= rotate <= 180:
-        raise ValueError(f"rotate must be in [0, 180] degrees, got {rotate}")
-    padding = augmentation.padding_of(augment)
-    if augmentation.reflects(augment) and not info.margin and min(info.shape[1:]) <= padding:
-        height, width = info.shape[1:]
+def form_of(info: DatasetInfo, augment: str, channels_last: bool) -> Form:
+    """Return how images are stored that are augmented so: larger ones leave room for a crop, others are padded.
+
+    Raises ValueError for an unknown augmentation, and for images too small for what it needs.
+    """
+    wanted = augmentation.padding_of(augment)
+    padding = 0 if info.margin else wanted
+    reflect = padding > 0 and augmentation.reflects(augment)
+    height, width = info.shape[1:]
+    if reflect and min(height, width) <= padding:
         raise ValueError(
             f"{info.name}: {augment!r} reflects {padding} pixels, so images need {padding + 1} a side; "
             f"they have {height} x {width}"
         )
+    return Form(padding, reflect, channels_last)
 
 
 class Resident(Samples):
-    """Images as uint8 on the device, padded once, with the given labels."""
+    """Images as uint8 on the device, padded once for all who share them, with the given labels."""
 
     def __init__(
         self,
-        images: NDArray[np.uint8],
+        images: NDArray[np.uint8] | Store,
         given: NDArray[np.int64],
         info: DatasetInfo,
         device: torch.device | str,
@@ -208,19 +214,34 @@ class Resident(Samples):
         normalise: bool = True,
         strong: str = "randaugment",
         rotate: float = 0.0,
+        rows: NDArray[np.int64] | None = None,
     ) -> None:
-        """Copy (n, H, W, A) images and their (n,) labels; the rest is as for `Samples`."""
-        if len(images) != len(given):
-            raise ValueError(f"{info.name}: {len(images)} images, but {len(given)} labels")
-        super().__init__(given, info, device, channels_last, augment, normalise, strong, rotate)
-        # torch.tensor copies: a data set's arrays are read-only, and torch can't mark a tensor so.
-        self._windows = self._all_windows(torch.tensor(np.ascontiguousarray(images), device=self.device))
+        """Take the images `rows` (n,), or all, of (N, H, W, A) or of a store, and their (n,) labels.
 
-    def views(self, parts: Sequence[Tensor], draws: tuple[Draws, ...]) -> Iterator[tuple[Tensor, ...]]:
+        An array is copied. A store must be of the form that the augmentation needs, and on the device. The rest is as
+        for `Samples`.
+        """
+        count = len(images) if rows is None else len(rows)
+        if count != len(given):
+            raise ValueError(f"{info.name}: {count} images, but {len(given)} labels")
+        super().__init__(given, info, device, channels_last, augment, normalise, strong, rotate)
+        self.store = images if isinstance(images, Store) else Store.of(images, self._form, self.device)
+        assert self.store.form == self._form
+        assert self.store.pixels.device.type == self.device.type
+        all_in_order = rows is None or np.array_equal(rows, np.arange(len(images)))
+        self._rows = None if all_in_order else torch.tensor(rows, device=self.device)
+        self._crops = Crops(self.store.pixels, self._slack, channels_last)
+
+    def views(self, order: Tensor, cuts: Sequence[slice], draws: tuple[Draws, ...]) -> Iterator[tuple[Tensor, ...]]:
         """Yield the views of each batch; nothing is copied to the host."""
-        for index in parts:
-            yield tuple(self.view(index, drawn) for drawn in draws)
+        ready = [(self._begin(order, drawn), drawn) for drawn in (drawn.of(order) for drawn in draws)]
+        for cut in cuts:
+            yield tuple(self._finished(self._crops, begin, drawn, cut) for begin, drawn in ready)
 
     def view(self, index: Tensor, draws: Draws) -> Tensor:
-        """Return the samples `index` (B,) as float32 (B, A, H, W), augmented as drawn."""
-        return self._finished(self._windows, index, draws)
+        """Return the samples `index` (B,) as float32 (B, A, H, W), augmented as drawn for all n."""
+        drawn = draws.of(index)
+        return self._finished(self._crops, self._begin(index, drawn), drawn, slice(None))
+
+    def _begin(self, index: Tensor, drawn: Draws) -> Tensor:
+        return self._crops.begin(index if self._rows is None else self._rows[index], drawn)

@@ -15,6 +15,7 @@ import noise
 from bench.config import NoiseConfig
 from bench.data.attachments import attached
 from bench.data.datasets import Dataset, load
+from bench.data.shared import SharedImages
 from bench.data.split import Split, split
 from bench.files import canonical, parse, publish, read_regular, sha256
 
@@ -110,12 +111,14 @@ def draw(
     dataset: Dataset, spec: noise.NoiseSpec, seed: int, data_dir: Path | None, files: Path | None = None
 ) -> noise.Corruption:
     """The wrong labels that a spec makes of a data set, drawn anew; its pinned file is taken from `files`."""
-    whole = dataset.info.resident and isinstance(dataset.train_images, np.ndarray)  # a cache on disk is not read whole
-    images = np.asarray(dataset.train_images) if whole else None
-    if images is None and noise.family_of(spec.family).needs_images:
-        raise ValueError(
-            f"noise family {spec.family!r} reads all pixels, and those of {dataset.info.name} stay on disk"
-        )
+    images = None
+    if noise.family_of(spec.family).needs_images:  # no others have them read
+        # a cache on disk is not read whole
+        if not (dataset.info.resident and isinstance(dataset.train_images, np.ndarray | SharedImages)):
+            raise ValueError(
+                f"noise family {spec.family!r} reads all pixels, and those of {dataset.info.name} stay on disk"
+            )
+        images = np.asarray(dataset.train_images)
     return noise.corrupt(
         dataset.train_labels,
         images,

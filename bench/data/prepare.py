@@ -12,10 +12,12 @@ from torch import Tensor
 
 import noise
 from bench.config import RunConfig
-from bench.data.datasets import Dataset, DatasetInfo, Images, load
-from bench.data.loader import Resident, Samples
+from bench.data.datasets import Dataset, DatasetInfo, Images
+from bench.data.loader import Resident, Samples, form_of
 from bench.data.noisy import FOREIGN, frozen, split_of, truth_of, with_foreign
+from bench.data.shared import load
 from bench.data.split import Split
+from bench.data.store import Store, pad
 from bench.data.streamed import Streamed
 from bench.seeds import derive
 
@@ -57,7 +59,8 @@ class Prepared:
 
 def prepare(config: RunConfig, data_dir: Path | None, noise_folder: Path | None, device: torch.device) -> Prepared:
     """Load, corrupt, split and put on the device; ValueError if the data are not those of the config."""
-    dataset = load(config.dataset.name, data_dir)
+    form = partial(form_of, augment=config.train.augment, channels_last=config.train.channels_last)
+    dataset = load(config.dataset.name, data_dir, form, pad)
     if dataset.info.digest != config.dataset.digest:
         raise ValueError(
             f"{config.dataset.name} has digest {dataset.info.digest[:12]}, the run wants {config.dataset.digest[:12]}"
@@ -68,19 +71,18 @@ def prepare(config: RunConfig, data_dir: Path | None, noise_folder: Path | None,
 
 def assemble(config: RunConfig, dataset: Dataset, corruption: noise.Corruption, device: torch.device) -> Prepared:
     """Split corrupted data and make it ready. Clean labels enter nothing but `clean` and the granted facts."""
-    dataset = _known_classes(dataset, corruption.known_classes)
-    info, settings = dataset.info, config.dataset
+    info, test = _known_classes(dataset, corruption.known_classes)
+    settings = config.dataset
     parts = split_of(corruption, asdict(settings), config.noise.seed)
-    num_test = min(settings.test_limit or len(dataset.test_labels), len(dataset.test_labels))
-    test = np.arange(num_test)
+    test = test[: settings.test_limit or len(test)]
     make = partial(_placed, config, info, device)
     trace = _trace_positions(config, len(parts.train_index))
     known = truth_of(corruption)
     truth = corruption.given if known is None else known
-    train = partial(make, dataset.train_images)
+    train = partial(make, _stored(config, info, device, dataset.train_images))
     splits: dict[str, Samples] = {
         "train": train(parts.train_index, corruption.given),
-        "test": make(dataset.test_images, test, dataset.test_labels),
+        "test": make(_stored(config, info, device, dataset.test_images), test, dataset.test_labels),
     }
     whole = len(trace) == len(parts.train_index)
     if len(trace):
@@ -94,46 +96,50 @@ def assemble(config: RunConfig, dataset: Dataset, corruption: noise.Corruption, 
     clean["val_clean"] = clean["val"] if corruption.clean is not None else clean["val"][:0]
     if dataset.val_images is not None and dataset.val_labels is not None:
         official = np.arange(len(dataset.val_labels))
-        splits["val_clean"] = make(dataset.val_images, official, dataset.val_labels)
+        val_images = _stored(config, info, device, dataset.val_images)
+        splits["val_clean"] = make(val_images, official, dataset.val_labels)
         clean["val_clean"] = torch.from_numpy(dataset.val_labels.copy()).to(device)
     return Prepared(
         info,
         splits,
         clean,
         corruption.clean is not None,
-        torch.from_numpy(dataset.test_labels[:num_test].copy()).to(device),
+        torch.from_numpy(dataset.test_labels[test]).to(device),
         torch.from_numpy(trace).to(device),
         _facts(config, corruption, parts, device),
         corruption.noise_id,
     )
 
 
+def _stored(config: RunConfig, info: DatasetInfo, device: torch.device, images: Images) -> Images | Store:
+    """All images of a part on the device, for every split that takes some of them; as they are if they stay on disk."""
+    if not info.resident:
+        return images
+    return Store.of(images, form_of(info, config.train.augment, config.train.channels_last), device)
+
+
 def _placed(
     config: RunConfig,
     info: DatasetInfo,
     device: torch.device,
-    images: Images,
+    images: Images | Store,
     index: NDArray[np.int64],
     labels: NDArray[np.int64],
 ) -> Samples:
     """The samples `index` of images and their labels: on the device, or read from disk batch by batch."""
     train = config.train
-    how = (info, device, train.channels_last, train.augment, train.normalise)
-    more: dict[str, Any] = {"strong": train.strong, "rotate": train.rotate}
-    if info.resident:
-        return Resident(images[index], labels[index], *how, **more)
-    return Streamed(images, index, labels[index], *how, **more)
+    how = (info, device, train.channels_last, train.augment, train.normalise, train.strong, train.rotate)
+    if isinstance(images, Store):
+        return Resident(images, labels[index], *how, rows=index)
+    return Streamed(images, index, labels[index], *how)
 
 
-def _known_classes(dataset: Dataset, known: int | None) -> Dataset:
-    """Leave foreign classes out of the test set, and out of what a network tells apart."""
+def _known_classes(dataset: Dataset, known: int | None) -> tuple[DatasetInfo, NDArray[np.int64]]:
+    """The facts, and the test images, without foreign classes: a network tells only the others apart."""
     if known is None:
-        return dataset
-    rows = np.flatnonzero(dataset.test_labels < known)
+        return dataset.info, np.arange(len(dataset.test_labels))
     info = replace(dataset.info, num_classes=known, class_names=dataset.info.class_names[:known])
-    return replace(
-        dataset, info=info, test_images=dataset.test_images[rows], test_labels=dataset.test_labels[rows].copy()
-    )
+    return info, np.flatnonzero(dataset.test_labels < known)
 
 
 def _trace_positions(config: RunConfig, num_train: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Images that stay on disk: each batch is read on the host while the one before is trained on.
+"""Images that stay on disk: batches are read on the host, by threads, while the one before them is trained on.
 
 The draws are those of `Resident`, so the same pixels give the same batches bit for bit.
 """
@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bench.data.augment import Draws
+from bench.data.augment import Crops, Draws, padded_store
 from bench.data.datasets import DatasetInfo, Images
 from bench.data.loader import Samples
 
@@ -40,19 +40,21 @@ class Streamed(Samples):
         super().__init__(given, info, device, channels_last, augment, normalise, strong, rotate)
         self._images, self._rows = images, rows
 
-    def views(self, parts: Sequence[Tensor], draws: tuple[Draws, ...]) -> Iterator[tuple[Tensor, ...]]:
-        """Yield the views of each batch, a thread reading ahead; an image that cannot be read raises ValueError."""
-        if not parts:
+    def views(self, order: Tensor, cuts: Sequence[slice], draws: tuple[Draws, ...]) -> Iterator[tuple[Tensor, ...]]:
+        """Yield the views of each batch, threads reading ahead; an image that cannot be read raises ValueError."""
+        if not cuts:
             return
-        hosts = torch.cat(list(parts)).cpu().split([len(part) for part in parts])  # one copy to the host for the pass
-        reader = ThreadPoolExecutor(1, "read-ahead")
-        waiting: deque[Future[Tensor]] = deque(reader.submit(self._read, host) for host in hosts[:AHEAD])
+        host = order.cpu()  # one copy to the host for the pass
+        drawn = [one.of(order) for one in draws]
+        # a batch begins while the last images of the one before are decoded, so that no core waits
+        reader = ThreadPoolExecutor(AHEAD, "read-ahead")
+        waiting: deque[Future[Tensor]] = deque(reader.submit(self._read, host[cut]) for cut in cuts[:AHEAD])
         try:
-            for number, index in enumerate(parts):
+            for number, cut in enumerate(cuts):
                 pixels = waiting.popleft().result()
-                if number + AHEAD < len(hosts):
-                    waiting.append(reader.submit(self._read, hosts[number + AHEAD]))
-                yield self._views(pixels.to(self.device, non_blocking=True), index, draws)
+                if number + AHEAD < len(cuts):
+                    waiting.append(reader.submit(self._read, host[cuts[number + AHEAD]]))
+                yield self._views(pixels.to(self.device, non_blocking=True), drawn, cut)
         finally:  # also when nobody wants the rest
             reader.shutdown(wait=True, cancel_futures=True)
 
@@ -60,7 +62,12 @@ class Streamed(Samples):
         pixels = torch.from_numpy(np.ascontiguousarray(self._images[self._rows[index.numpy()]]))
         return pixels.pin_memory() if self.device.type == "cuda" else pixels
 
-    def _views(self, pixels: Tensor, index: Tensor, draws: tuple[Draws, ...]) -> tuple[Tensor, ...]:
-        """Augment a batch whose k-th image is that of sample index[k]."""
-        windows, at = self._all_windows(pixels), torch.arange(len(index), device=self.device)
-        return tuple(self._finished(windows, at, drawn.of(index)) for drawn in draws)
+    def _views(self, pixels: Tensor, drawn: Sequence[Draws], cut: slice) -> tuple[Tensor, ...]:
+        """Augment a batch whose k-th image is that of the k-th draws at `cut`."""
+        crops = Crops(padded_store(pixels, self._form), self._slack, self._channels_last)
+        at = torch.arange(len(pixels), device=self.device)
+        found = []
+        for whole in drawn:
+            one = whole.of(cut)
+            found.append(self._finished(crops, crops.begin(at, one), one, slice(None)))
+        return tuple(found)

@@ -51,8 +51,8 @@ class StrongDraws:
     def to(self, device: torch.device) -> StrongDraws:
         return StrongDraws(self.changes.to(device), self.centre.to(device))
 
-    def of(self, index: Tensor) -> StrongDraws:
-        """The draws of the samples `index` (B,)."""
+    def of(self, index: Tensor | slice) -> StrongDraws:
+        """The draws of the samples `index` (B,), or of a stretch of samples."""
         return StrongDraws(self.changes[index], self.centre[index])
 
 

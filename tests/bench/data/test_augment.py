@@ -3,12 +3,20 @@ import pytest
 import torch
 
 from bench.data import augment
+from bench.data.padded import Form
 
 N, A, H, W, P = 7, 3, 5, 6, 2
 
 
 def images_of(n: int = N, channels: int = A) -> torch.Tensor:
     return torch.from_numpy(np.random.default_rng(0).integers(1, 256, (n, H, W, channels), dtype=np.uint8))
+
+
+def cut(images: torch.Tensor, padding: int, channels_last: bool, index: torch.Tensor, draws: augment.Draws):
+    """The crops of the samples `index`, mirrored as drawn: (B, A, H, W)."""
+    crops = augment.Crops(augment.padded_store(images, Form(padding, False, channels_last)), 2 * padding, channels_last)
+    drawn = draws.of(index)
+    return crops.take(crops.begin(index, drawn), drawn.flip)
 
 
 def one_by_one(images: torch.Tensor, index: list[int], draws: augment.Draws, padding: int) -> np.ndarray:
@@ -30,30 +38,34 @@ def one_by_one(images: torch.Tensor, index: list[int], draws: augment.Draws, pad
 def test_a_batch_equals_a_loop_over_its_images(channels, channels_last) -> None:
     images = images_of(channels=channels)
     draws = augment.draw(3, N, "crop_flip", 2 * P)
-    view = augment.windows(augment.padded_store(images, P, channels_last), 2 * P, channels_last)
     index = [5, 0, 3, 3, 6]
-    batch = augment.crop(view, torch.tensor(index), draws, channels_last)
-    batch = augment.mirror(batch, torch.tensor(index), draws)
+    batch = cut(images, P, channels_last, torch.tensor(index), draws)
     assert batch.dtype == torch.uint8
     assert np.array_equal(batch.numpy(), one_by_one(images, index, draws, P))
 
 
 @pytest.mark.parametrize("channels_last", [False, True])
-def test_the_windows_are_a_view_of_the_store(channels_last) -> None:
-    store = augment.padded_store(images_of(), P, channels_last)
-    view = augment.windows(store, 2 * P, channels_last)
-    assert view.data_ptr() == store.data_ptr()
-    assert view.shape[:3] == (N, 2 * P + 1, 2 * P + 1)
+def test_crops_are_cut_from_the_store_itself(channels_last) -> None:
+    store = augment.padded_store(images_of(), Form(P, False, channels_last))
+    crops, centre = augment.Crops(store, 2 * P, channels_last), augment.draw(3, N, "none", 2 * P)
+    store.fill_(7)
+    assert (crops.take(crops.begin(torch.arange(N), centre), None) == 7).all()
 
 
 @pytest.mark.parametrize("channels_last", [False, True])
-def test_no_augmentation_is_the_image_itself(channels_last) -> None:
+@pytest.mark.parametrize("padding", [0, P])
+def test_no_augmentation_is_the_image_itself(padding, channels_last) -> None:
     images = images_of()
-    view = augment.windows(augment.padded_store(images, P, channels_last), 2 * P, channels_last)
-    index = torch.arange(N)
-    draws = augment.draw(3, N, "none", 2 * P)
-    batch = augment.mirror(augment.crop(view, index, draws, channels_last), index, draws)
+    batch = cut(images, padding, channels_last, torch.arange(N), augment.draw(3, N, "none", 2 * padding))
     assert torch.equal(batch, images.permute(0, 3, 1, 2))
+
+
+@pytest.mark.parametrize(("width", "channels"), [(8, 1), (6, 2), (5, 2), (5, 1)])  # 8, 4, 2 and 1 bytes at once
+def test_images_of_any_size_are_mirrored(width, channels) -> None:
+    images = torch.from_numpy(np.random.default_rng(1).integers(0, 256, (4, 1, width, channels), dtype=np.uint8))
+    found = augment.mirror(images, torch.tensor([True, False, True, False]), 2)
+    assert torch.equal(found[::2], images[::2].flip(2))
+    assert torch.equal(found[1::2], images[1::2])
 
 
 def test_corners_reach_both_ends_and_half_of_the_samples_are_mirrored() -> None:
@@ -78,13 +90,16 @@ def test_the_seed_is_all_that_the_draws_depend_on() -> None:
     assert not torch.equal(first.dy, other.dy)
 
 
-def test_normalising_is_scale_and_shift_per_channel() -> None:
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_normalising_is_scale_and_shift_per_channel(channels_last) -> None:
     images = torch.tensor([[[[0, 255]], [[51, 102]]]], dtype=torch.uint8)
-    scale = torch.tensor([1 / 255, 2 / 255])[:, None, None]
-    shift = torch.tensor([0.0, -1.0])[:, None, None]
+    scale, shift = (
+        augment.per_channel(torch.tensor(values), channels_last, 2) for values in ([1 / 255, 2 / 255], [0.0, -1.0])
+    )
     result = augment.normalise(images, scale, shift)
     assert result.dtype == torch.float32
     assert torch.allclose(result, torch.tensor([[[[0.0, 1.0]], [[-0.6, -0.2]]]]))
+    assert result.is_contiguous(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
 
 
 def test_an_unknown_augmentation_meets_the_nearest_one() -> None:
@@ -99,8 +114,7 @@ def test_torchvision_crops_and_mirrors_alike(torchvision) -> None:
     images = images_of()
     draws = augment.draw(5, N, "crop_flip", 2 * P)
     index = torch.arange(N)
-    view = augment.windows(augment.padded_store(images, P, False), 2 * P, False)
-    ours = augment.mirror(augment.crop(view, index, draws, False), index, draws)
+    ours = cut(images, P, False, index, draws)
     functional = torchvision.transforms.functional
     for i, image in enumerate(images.permute(0, 3, 1, 2)):
         theirs = functional.crop(functional.pad(image, [P]), int(draws.dy[i]), int(draws.dx[i]), H, W)

@@ -9,6 +9,7 @@ import torch
 
 from bench.data import augment, datasets
 from bench.data.loader import Resident
+from bench.data.padded import Form
 from bench.data.streamed import Streamed
 from bench.seeds import derive
 
@@ -89,7 +90,7 @@ def test_angles_are_uniform_between_both_ends_and_move_no_window() -> None:
 @pytest.mark.parametrize("padding", [0, 1, 4])
 def test_reflected_padding_is_torchvisions(padding, channels_last, torchvision) -> None:
     images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, 5, 7, 2), dtype=np.uint8))
-    store = augment.padded_store(images, padding, channels_last, reflect=True)
+    store = augment.padded_store(images, Form(padding, True, channels_last))
     expected = torchvision.transforms.functional.pad(images.permute(0, 3, 1, 2), [padding], padding_mode="reflect")
     assert store.is_contiguous()
     assert torch.equal(store.permute(0, 3, 1, 2) if channels_last else store, expected)
