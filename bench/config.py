@@ -24,11 +24,12 @@ WORDS: dict[Any, str] = {  # a type, for a reader of error texts
     tuple: "a list",
     dict: "a table",
 }
+Precision = Literal["float32", "tf32", "bf16"]  # what "auto" asks for is chosen before there is a config
 PROTOCOL = 1  # raised by every change that moves numbers, so that old and new runs are never mixed
 # settings that came later, written only where they are not at their default: the ids of older runs stay
 _LATER: dict[tuple[str, ...], dict[str, Any]] = {
     ("dataset",): {"trusted": 0},
-    ("train",): {"strong": "randaugment", "rotate": 0.0},
+    ("train",): {"strong": "randaugment", "rotate": 0.0, "compile": False},
     ("train", "optimizer"): {"nesterov": False, "clip_norm": None},
     ("train", "schedule"): {"final": 0.0, "cycles": 1, "warm_up": 0.0},
 }
@@ -94,7 +95,9 @@ class TrainConfig:
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     augment: Literal["none", "crop_flip", "crop_flip_reflect"] = "none"
     normalise: bool = True  # by the dataset's mean and standard deviation; else pixels in [0, 1]
-    precision: Literal["float32", "bf16"] = "float32"
+    # of the networks, forward and backward; losses, weights and statistics are float32 throughout. tf32 multiplies
+    # float32 with 10 bits of mantissa, on NVIDIA GPUs alone; bf16 computes in bfloat16 what autocast computes in it
+    precision: Precision = "float32"
     channels_last: bool = True
     threads: int = 1  # of the process: another number gives other bits
     deterministic: bool = True
@@ -102,6 +105,7 @@ class TrainConfig:
     trace_samples: int = 10_000  # training samples on which memorisation is measured after every epoch
     strong: Literal["randaugment", "autoaugment"] = "randaugment"  # of the views that methods call "strong"
     rotate: float = 0.0  # degrees by which augmented images turn at most, either way
+    compile: bool = False  # training batches of `batch_size` go through a compiled network, which rounds otherwise
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,17 @@
 import argparse
 import difflib
 import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from bench import hardware
 from bench.cli import VERBS
 from bench.data import datasets
 from bench.names import unknown
 from bench.sweep import grid
 from bench.sweep.grid import Planned, Suite
+from bench.sweep.store import Store
 from methods import registry
 
 
@@ -72,14 +75,34 @@ def data_dir_of(args: argparse.Namespace, suite: Suite) -> Path | None:
 
 
 def planned(args: argparse.Namespace) -> tuple[Suite, list[Planned]]:
-    """The suite and its runs, in table order."""
+    """The suite and its runs, in table order, in the precision in which it was begun or would be begun here."""
     suite = suite_of(args)
     try:
-        return suite, grid.expand(suite, args.data_dir)
+        runs = grid.plan(suite, args.data_dir)
     except ValueError as error:
         if args.suite and suite.name in (args.suite, Path(args.suite).stem):  # unchanged by flags: the file is at fault
             raise ValueError(f"{args.suite}: {error}") from error
         raise
+
+    def choose() -> str:
+        begun = Store(args.results).chosen(suite.name, suite.to_dict())
+        if begun is None:
+            return hardware.choose(getattr(args, "devices", "auto")).precision  # only `run` is told where to run
+        return begun.get("precision", "float32")  # all there was before there was a choice
+
+    return suite, grid.settle(runs, choose)
+
+
+def begin(args: argparse.Namespace, store: Store, suite: Suite, runs: Sequence[Planned]) -> None:
+    """Store the suite, and the precision that was chosen for it; say so where this machine would choose another."""
+    precision = next((run.config.train.precision for run in runs if run.auto), None)
+    store.save_suite(suite.name, suite.to_dict(), {"precision": precision} if precision else None)
+    if precision is None:
+        return
+    here = hardware.choose(args.devices)
+    if here.precision != precision:
+        effect = "and computes it slowly" if precision == "bf16" else f"and would choose {here.precision}"
+        print(f"precision {precision} as when this suite was begun; {here.reason} {effect}", file=sys.stderr)
 
 
 def baseline_of(args: argparse.Namespace, suite: Suite, runs: Sequence[Planned]) -> str:

@@ -8,12 +8,14 @@ from __future__ import annotations
 import contextlib
 import json
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from bench import config as cfg
+from bench import hardware
 from bench.data import datasets
 from bench.data.attachments import pinned
 from bench.data.datasets import DatasetInfo
@@ -26,6 +28,7 @@ from noise import NoiseSpec, family_of
 
 SUITES = Path(__file__).resolve().parent.parent / "suites"
 DEFAULT = "quickstart"
+AUTO = "auto"  # the precision of a recipe that leaves it to the machine on which a suite is begun
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,7 @@ class Planned:
     networks: int  # trained in this run: its cost in epochs of one network
     info: DatasetInfo
     defaults: dict[str, Any] = field(default_factory=dict)  # hyper-parameters where nobody sets any: the preset's
+    auto: bool = False  # its precision is for the machine to choose, or was
 
 
 def available() -> list[str]:
@@ -206,10 +210,27 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def expand(suite: Suite, data_dir: Path | None = None) -> list[Planned]:
-    """Every run of a suite in table order, defaults resolved; ValueError if one makes no sense.
+    """Every run of a suite in table order, as this machine would begin it; ValueError if one makes no sense.
 
     `data_dir` is looked at for data sets alone whose content is not known beforehand.
     """
+    return settle(plan(suite, data_dir), lambda: hardware.choose().precision)
+
+
+def settle(runs: Iterable[Planned], choose: Callable[[], str]) -> list[Planned]:
+    """The runs, in the precision of `choose` where their recipe leaves it open; it is asked once at most."""
+    asked = cache(choose)  # of a GPU it takes a process to know anything
+    return [_in(run, asked()) if run.auto else run for run in runs]
+
+
+def _in(run: Planned, precision: str) -> Planned:
+    data = run.config.to_dict()
+    config = cfg.RunConfig.from_dict({**data, "train": {**data["train"], "precision": precision}})
+    return replace(run, config=config, run_id=config.run_id)
+
+
+def plan(suite: Suite, data_dir: Path | None = None) -> list[Planned]:
+    """The same but for precisions that a machine has to choose: there stands float32 until they are settled."""
     info = datasets.info(suite.dataset, data_dir)
     if suite.train_limit is not None and not 4 <= suite.train_limit <= info.train_size:
         raise ValueError(
@@ -230,13 +251,13 @@ def expand(suite: Suite, data_dir: Path | None = None) -> list[Planned]:
             recipe = _recipe(suite, method, info)
             defaults = method.resolve(recipe.get("params", {}))
             params = method.resolve({**recipe.get("params", {}), **suite.params.get(method.name, {})})
-            train = _train(suite, method, recipe, info)
+            train, auto = _train(suite, method, recipe, info)
             _check_possible(suite, method, train, total)
             for seed in suite.seeds:
                 noise_seed = seed if suite.noise_seed is None else suite.noise_seed
                 noise = cfg.NoiseConfig(**spec.to_dict(), seed=noise_seed)
                 config = cfg.RunConfig(dataset, noise, cfg.MethodConfig(method.name, params), train, seed).checked()
-                run = Planned(config, method.spec, config.run_id, text, method.num_networks, info, defaults)
+                run = Planned(config, method.spec, config.run_id, text, method.num_networks, info, defaults, auto)
                 planned.setdefault(config.run_id, run)
     return list(planned.values())
 
@@ -307,7 +328,10 @@ def _check_possible(suite: Suite, method: registry.MethodInfo, train: cfg.TrainC
         )
 
 
-def _train(suite: Suite, method: registry.MethodInfo, recipe: Mapping[str, Any], info: DatasetInfo) -> cfg.TrainConfig:
+def _train(
+    suite: Suite, method: registry.MethodInfo, recipe: Mapping[str, Any], info: DatasetInfo
+) -> tuple[cfg.TrainConfig, bool]:
+    """How a method is trained, and whether its precision is left to the machine."""
     settings = merge(uniform(info), {key: value for key, value in recipe.items() if key != "params"})
     settings = merge(settings, suite.train)
     if settings["network"] not in NETWORKS:
@@ -319,5 +343,9 @@ def _train(suite: Suite, method: registry.MethodInfo, recipe: Mapping[str, Any],
             f"but {info.name} has {height} x {width} (preset {suite.preset} of {method.name}); "
             "see: run_bench.py list networks"
         )
-    train: cfg.TrainConfig = cfg.typed(cfg.TrainConfig, {**settings, "preset": suite.preset}, "train")
-    return train
+    auto = settings.get("precision") == AUTO
+    if auto:
+        del settings["precision"]
+    elif "precision" in settings and settings["precision"] not in (known := get_args(cfg.Precision)):
+        raise unknown("train.precision", str(settings["precision"]), (AUTO, *known))
+    return cfg.typed(cfg.TrainConfig, {**settings, "preset": suite.preset}, "train"), auto

@@ -11,8 +11,9 @@ _SMALL_IMAGES = {  # 28 x 28 and more
     "batch_size": 128,
     "optimizer": _SGD,
     "schedule": {"name": "cosine"},
+    "precision": "auto",
 }
-_TINY_IMAGES = {
+_TINY_IMAGES = {  # in float32, which is no slower here, so that their runs have the same ids on every machine
     "network": "digits_cnn",
     "epochs": 14,
     "batch_size": 128,
@@ -26,6 +27,7 @@ _PHOTOGRAPHS = {  # 224 x 224 and more
     "batch_size": 64,
     "optimizer": {"name": "sgd", "lr": 0.002, "momentum": 0.9, "weight_decay": 0.001},
     "schedule": {"name": "steps", "steps": [0.5], "gamma": 0.1},
+    "precision": "auto",
 }
 # where the papers of a data set agree on something else than its size suggests
 _BY_DATASET: dict[str, dict[str, Any]] = {

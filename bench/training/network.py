@@ -4,18 +4,27 @@ B samples in a batch, A channels, H x W pixels, C classes, F features.
 """
 
 from collections.abc import Callable
+from functools import cache
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
 
+from bench.config import Precision
 from bench.data.datasets import DatasetInfo
 from bench.names import unknown
 
-_PRECISIONS = ("float32", "bf16")
+_PRECISIONS = get_args(Precision)
 
 
 class Network(nn.Module):
-    """A classifier: `stages` one after the other, the mean over what is left of the pixels, and `head`."""
+    """A classifier: `stages` one after the other, the mean over what is left of the pixels, and `head`.
+
+    Training batches of `compiled_batch` samples, if that is set, go through compiled code: the same to rounding. All
+    else, for which torch would have to compile again, does not: other sizes, passes without gradients, evaluation.
+    """
+
+    compiled_batch: int | None = None
 
     def __init__(self, stages: list[nn.Module], head: nn.Linear, precision: str = "float32") -> None:
         super().__init__()
@@ -34,6 +43,16 @@ class Network(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return float32 logits (B, C); with precision bf16, what lies between is computed in bfloat16."""
+        return _compiled()(self, x) if self._compiles(x) else self.logits(x)
+
+    def _compiles(self, x: Tensor) -> bool:
+        if len(x) != self.compiled_batch or not self.training or not torch.is_grad_enabled():
+            return False
+        # lent ones (torch.func.functional_call) may be differentiated twice, which compiled code cannot be
+        return isinstance(self.head.weight, nn.Parameter)
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Return the same as a call, never by compiled code, and unseen by hooks."""
         with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
             logits: Tensor = self.head(self.features(x))
         return logits.float()
@@ -55,6 +74,17 @@ class Network(nn.Module):
         for layer in part.modules():
             if isinstance(layer, nn.Conv2d | nn.Linear | nn.BatchNorm1d | nn.BatchNorm2d):
                 layer.reset_parameters()
+
+
+@cache
+def _compiled() -> Callable[[Network, Tensor], Tensor]:
+    """Return the one compiled forward pass of a process; networks of one shape share what is compiled for it.
+
+    Dropout draws as in the plain pass. Where something cannot be compiled, that is an error: half of it compiled would
+    be a third way to round. One thread compiles, since a run has a core of its own and no more.
+    """
+    options: dict[str, Any] = {"fallback_random": True, "compile_threads": 1}
+    return torch.compile(Network.logits, dynamic=False, fullgraph=True, options=options)
 
 
 class KaimingNetwork(Network):

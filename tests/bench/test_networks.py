@@ -206,6 +206,33 @@ def test_bf16_computes_coarsely_and_answers_in_float32(drawn: Drawn) -> None:
     assert torch.allclose(logits, fine, atol=0.1 * float(fine.abs().max()))
 
 
+def test_tf32_is_a_permission_of_the_process_and_changes_nothing_in_a_network(drawn: Drawn) -> None:
+    network, x = drawn.network.eval(), drawn.images()
+    with torch.no_grad():
+        fine = network(x)
+        network.precision = "tf32"
+        assert torch.equal(network(x), fine)
+
+
+def step_of(network: Network, x: torch.Tensor) -> list[torch.Tensor]:
+    """Logits, gradients and statistics of a step, with the same dropout each time."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0)
+        logits = network.train()(x)
+        logits.square().sum().backward()
+    return [logits.detach(), *(p.grad for p in network.parameters()), *weights_of(network)]
+
+
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_activations_in_place_move_no_bit(drawn: Drawn, precision) -> None:
+    network, other = drawn.network, copy.deepcopy(drawn.network)
+    network.precision = other.precision = precision
+    for layer in other.modules():
+        if isinstance(layer, nn.ReLU | nn.LeakyReLU):
+            layer.inplace = False
+    assert equal(step_of(network, drawn.images()), step_of(other, drawn.images()))
+
+
 @pytest.mark.parametrize("name", SMALL)
 def test_bf16_trains_float32_weights(name) -> None:
     network = networks.build(name, SMALL[name], seed=0, precision="bf16")
