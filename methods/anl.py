@@ -22,6 +22,7 @@ class ANLCE(Method):
     """Fit the label by a normalised loss, and spare the other classes by a negative one."""
 
     paper: ClassVar[str] = "arXiv:2309.02981"
+    capturable: ClassVar[bool] = True
     card: ClassVar[Card] = Card(
         title="Active Negative Loss Functions for Learning with Noisy Labels; Ye et al.; NeurIPS 2023",
         equations="a NCE + b NNCE + d sum |w|; NNCE = 1 - (A + log p_y) / sum_c (A + log p_c), A = -log 1e-7",

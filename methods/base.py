@@ -13,12 +13,14 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from methods.card import Card
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,15 @@ class Clock:
     phase: str
     phase_epoch: int  # from 0, within the phase
     phase_epochs: int
+
+    def value(self, function: Callable[[Clock], Value]) -> Value:
+        """What a pure function makes of this clock: a float, a CPU tensor, or a tuple of these, of one shape in a pass.
+
+        Whatever changes from step to step (`step`, `progress`, draws of `task.rng`) a step asks for in this way, and
+        gets it where the networks are: on a GPU a float is a 0-d tensor that counts as a number, so no `if` or `max` on
+        it. Where steps are recorded, the function is asked for all of them ahead, so it may look at its clock alone.
+        """
+        return function(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +229,9 @@ class Method(nn.Module, ABC):
     # recipes by name: settings of training, and under "params" hyper-parameters. "NAME:DATASET" adds what differs there
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     shortest: ClassVar[int] = 1  # fewest epochs of a run: one for every phase
+    # whether a step may be recorded once in a pass and replayed: it asks the clock for step and progress by `value`
+    # alone, and what it changes are tensors of the method and its optimisers, written in place and never bound anew
+    capturable: ClassVar[bool] = False
     task: Task
 
     def __post_init__(self) -> None:

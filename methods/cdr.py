@@ -25,6 +25,7 @@ class CDR(Method):
 
     needs: ClassVar[Needs] = Needs(noise_rate=True)
     paper: ClassVar[str] = "openreview:Eql5b1_hTE4"
+    capturable: ClassVar[bool] = True
     card: ClassVar[Card] = Card(
         title="Robust early-learning: Hindering the memorization of noisy labels; Xia et al.; ICLR 2021",
         equations="Sec. 3: gradients of the (1 - r) share of weights with the largest |g w| are kept, others zeroed",

@@ -35,6 +35,7 @@ class CMD(LossMethod):
 
     num_networks: ClassVar[int] = 2
     paper: ClassVar[str] = "arXiv:2106.01489"
+    capturable: ClassVar[bool] = True
     card: ClassVar[Card] = Card(
         title="Not All Knowledge Is Created Equal: Mutual Distillation of Confident Knowledge; Li et al.; 2021, IJCNN "
         "2023",
@@ -91,7 +92,7 @@ class CMD(LossMethod):
 
     def losses(self, logits: Tensor, batch: Batch, clock: Clock) -> Step:
         logp = logits.log_softmax(-1)  # (K, B, C)
-        own, trust = self.source_loss(logp, batch.y, clock.progress)  # (K, B) each
+        own, trust = self.source_loss(logp, batch.y, clock)  # (K, B) each
         send, threshold = self.gate(logp.detach(), clock)  # (K, B): row j is what network j may send
         taught = torch.zeros_like(own) if self.mode == "zero" else self.taught(logp, batch.y, trust, send)
         relabelled = corrected_label(logp.detach().exp(), batch.y, trust).mean(0)
@@ -111,7 +112,8 @@ class CMD(LossMethod):
         """The mask (K, B) of knowledge that each network may send, and the threshold in [0, 1] behind it."""
         if self.mode != "gate":
             return torch.full(logp.shape[:-1], self.mode == "all", device=logp.device), float(self.mode == "all")
-        threshold = knowledge_threshold(clock.progress, self.eta, self.b, self.direction, self.norm)
+        shape = self.eta, self.b, self.direction, self.norm
+        threshold = clock.value(lambda now: knowledge_threshold(now.progress, *shape))
         return confident(logp, threshold, self.criterion), threshold
 
     def taught(self, logp: Tensor, y: Tensor, trust: Tensor, send: Tensor) -> Tensor:

@@ -25,6 +25,7 @@ class CORES2(LossMethod):
     """Reward confidence on average over all classes, and drop the samples that fit worse than their average class."""
 
     paper: ClassVar[str] = "arXiv:2010.02347"
+    capturable: ClassVar[bool] = True
     card: ClassVar[Card] = Card(
         title="Learning with Instance-Dependent Label Noise: A Sample Sieve Approach; Cheng et al.; ICLR 2021",
         equations="Eq. 2, 4: CE_i - beta sum_c prior_c l_ic; kept: CE_i <= mean_c l_ic; mean over the kept",

@@ -18,6 +18,7 @@ from methods.registry import register
 class CrossEntropy(LossMethod):
     """Trust every label."""
 
+    capturable: ClassVar[bool] = True
     card: ClassVar[Card] = Card(
         title="no paper: the control",
         equations="-log p_y",

@@ -26,6 +26,7 @@ class Decoupling(LossMethod):
 
     num_networks: ClassVar[int] = 2
     paper: ClassVar[str] = "arXiv:1706.02613"
+    capturable: ClassVar[bool] = True
     card: ClassVar[Card] = Card(
         title='Decoupling "when to update" from "how to update"; Malach, Shalev-Shwartz; NeurIPS 2017',
         equations="Algorithm 1: cross entropy of each network on the samples where the two decisions differ",

@@ -34,6 +34,7 @@ class DivideMix(Method):
     num_networks: ClassVar[int] = 2
     paper: ClassVar[str] = "arXiv:2002.07394"
     shortest: ClassVar[int] = 2
+    capturable: ClassVar[bool] = True
     card: ClassVar[Card] = Card(
         title="DivideMix: Learning with Noisy Labels as Semi-supervised Learning; Li, Socher, Hoi; ICLR 2020",
         equations="Algorithm 1; eq. 1 (co-divide), 3-5 (co-refine, co-guess), 6-11 (MixMatch losses)",
@@ -174,7 +175,7 @@ class DivideMix(Method):
     def unlabelled_weight(self, clock: Clock) -> float:
         """lambda_u, after a linear rise that begins with the division."""
         rising = max(1.0, self.ramp * clock.epochs)  # epochs
-        return self.lambda_u * min((clock.phase_epoch + clock.step / clock.steps) / rising, 1.0)
+        return clock.value(lambda now: self.lambda_u * min((now.phase_epoch + now.step / now.steps) / rising, 1.0))
 
     def judgement(self) -> Judgement | None:
         if self.task.clock.phase == "warm_up":

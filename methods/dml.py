@@ -24,6 +24,7 @@ class DML(LossMethod):
 
     num_networks: ClassVar[int] = 2
     paper: ClassVar[str] = "arXiv:1706.00384"
+    capturable: ClassVar[bool] = True
     card: ClassVar[Card] = Card(
         title="Deep Mutual Learning; Zhang, Xiang, Hospedales, Lu; CVPR 2018",
         equations="Eq. 2-7: CE(z_k, y) + KL(p_j || p_k), the peer j without gradient",

@@ -42,6 +42,7 @@ class ELR(LossMethod):
     """Keep predictions close to a running mean of earlier ones, so that wrong labels cannot take over late."""
 
     paper: ClassVar[str] = "arXiv:2007.00151"
+    capturable: ClassVar[bool] = True
     card: ClassVar[Card] = Card(
         title="Early-Learning Regularization Prevents Memorization of Noisy Labels; Liu et al.; NeurIPS 2020",
         equations="Eq. 6, 9: t_i <- beta t_i + (1 - beta) p_i; CE + lambda mean log(1 - <t_i, p_i>)",

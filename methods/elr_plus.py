@@ -33,6 +33,11 @@ def rise(share: float) -> float:
     return math.exp(-5 * (1 - min(share, 1.0)) ** 2)
 
 
+def risen(clock: Clock, ramp: float) -> float:
+    """How far a ramp over this share of the run has risen, in (0, 1]; 1 where there is none."""
+    return clock.value(lambda now: rise(now.progress / ramp)) if ramp > 0 else 1.0
+
+
 @register("elr_plus")
 @dataclass(eq=False)
 class ELRPlus(Method):
@@ -40,6 +45,7 @@ class ELRPlus(Method):
 
     num_networks: ClassVar[int] = 2
     paper: ClassVar[str] = "arXiv:2007.00151"
+    capturable: ClassVar[bool] = True
     card: ClassVar[Card] = Card(
         title="Early-Learning Regularization Prevents Memorization of Noisy Labels; Liu et al.; NeurIPS 2020",
         equations="Appendix F: q_i <- beta q_i + (1 - beta) softmax of the peer's average on x_i; mixup of x, y and q "
@@ -88,8 +94,7 @@ class ELRPlus(Method):
             yield Pass(self.task.loader(stream=f"net{k + 1}"), partial(self.update, k=k), name=f"net{k + 1}")
 
     def update(self, batch: Batch, clock: Clock, k: int = 0) -> Step:
-        lam, order = partners(self.task, clock, len(batch.y), self.alpha, f"mix{k}")
-        lam = max(lam, 1 - lam)
+        lam, order = partners(self.task, clock, len(batch.y), self.alpha, f"mix{k}", near=True)
         with torch.no_grad():
             seen = self.averages[1 - k](batch.x).softmax(-1)
         own = self.beta * self.target[k][batch.index] + (1 - self.beta) * seen
@@ -97,8 +102,7 @@ class ELRPlus(Method):
         logp = self.nets[k](mixed(batch.x, order, lam)).log_softmax(-1)
         loss = self.loss(logp, mixed(one_hot(batch.y, own.shape[-1]), order, lam), mixed(own, order, lam), clock)
         self.learn(loss)
-        rate = self.average * (rise(clock.progress / self.average_ramp) if self.average_ramp > 0 else 1.0)
-        self.averages.follow(k, self.nets[k], rate)
+        self.averages.follow(k, self.nets[k], self.average * risen(clock, self.average_ramp))
         return self.lone_step(k, loss)
 
     def loss(self, logp: Tensor, label: Tensor, target: Tensor, clock: Clock) -> Tensor:
@@ -106,7 +110,7 @@ class ELRPlus(Method):
         if self.reweigh_labels:
             label = label * target
             label = label / label.sum(-1, keepdim=True).clamp(min=1e-8)
-        ramp = rise(clock.progress / self.weight_ramp) if self.weight_ramp > 0 else 1.0
+        ramp = risen(clock, self.weight_ramp)
         pull = early_learning(target, clamped(logp)).mean()
         return soft_cross_entropy(logp, label).mean() + ramp * self.weight * pull
 

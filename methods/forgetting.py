@@ -16,6 +16,7 @@ class Forgetting(Method):
 
     num_networks: ClassVar[int] = 2
     needs: ClassVar[Needs] = Needs(noise_rate=True)
+    capturable: ClassVar[bool] = True
     forget_rate: float | None = None  # share dropped after the ramp, in [0, 1); None: the true rate of wrong labels
     ramp_epochs: int = 10  # epochs over which the dropped share grows from 0 (the paper's T_k)
     compat: Literal["correct", "reference"] = "correct"  # reference: the released code's ramp, one epoch shorter

@@ -24,6 +24,7 @@ class TruncatedGCE(LossMethod):
     """Leave out, from time to time anew, what the network holds improbable."""
 
     paper: ClassVar[str] = "arXiv:1805.07836"
+    capturable: ClassVar[bool] = True
     card: ClassVar[Card] = Card(
         title="Generalized Cross Entropy Loss for Training Deep Neural Networks with Noisy Labels; Zhang, Sabuncu; "
         "NeurIPS 2018",

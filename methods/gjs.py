@@ -29,6 +29,7 @@ class GJS(Method):
     """Keep predictions of differently augmented copies close to the label and to each other."""
 
     paper: ClassVar[str] = "arXiv:2105.04522"
+    capturable: ClassVar[bool] = True
     card: ClassVar[Card] = Card(
         title="Generalized Jensen-Shannon Divergence Loss for Learning with Noisy Labels; Englesson, Azizpour; "
         "NeurIPS 2021",

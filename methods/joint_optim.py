@@ -26,6 +26,7 @@ class JointOptim(Method):
 
     paper: ClassVar[str] = "arXiv:1803.11364"
     shortest: ClassVar[int] = 2
+    capturable: ClassVar[bool] = True
     card: ClassVar[Card] = Card(
         title="Joint Optimization Framework for Learning with Noisy Labels; Tanaka, Ikami, Yamasaki, Aizawa; CVPR 2018",
         equations="Eq. 4-10: H(s, p) + alpha KL(u || mean p) + beta H(p); s = mean prediction of the last 10 epochs; "

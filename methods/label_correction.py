@@ -39,6 +39,7 @@ PROSELFLC_TUNED = "ProSelfLC's tables choose it per noise setting, on clean vali
 class Weighted(LossMethod):
     """A loss between the given label and something else, mixed by a fixed weight e in [0, 1]."""
 
+    capturable: ClassVar[bool] = True
     e: float = 0.5  # weight of the target's second part, in [0, 1]
 
     def __post_init__(self) -> None:
@@ -134,6 +135,7 @@ class ProSelfLC(LossMethod):
     """Trust the own prediction more as training goes on, and where it is confident."""
 
     paper: ClassVar[str] = "arXiv:2005.03788"
+    capturable: ClassVar[bool] = True
     card: ClassVar[Card] = Card(
         title="ProSelfLC: Progressive Self Label Correction; Wang, Hua, Kodirov, Clifton, Robertson; CVPR 2021",
         equations="Eq. 9-12: (1 - e_i) H(q, p) + e_i H(p), e_i = g(t) l(p_i), g = sigmoid(B (t - tau)), l = 1 - H / "
@@ -167,7 +169,7 @@ class ProSelfLC(LossMethod):
 
     def losses(self, logits: Tensor, batch: Batch, clock: Clock) -> Step:
         logp = logits.log_softmax(-1)
-        trust = self_trust(logp, clock.progress, self.sharpness, self.transit, self.local_trust)
+        trust = self_trust(logp, clock, self.sharpness, self.transit, self.local_trust)
         loss = proselflc(logp, batch.y, trust, self.detach_target, self.target_temperature)
         relabelled = corrected_label(logp[0].detach().exp(), batch.y, trust[0])
         return Step(loss.mean(-1), relabelled=relabelled, scalars={"trust_1": trust.mean()})

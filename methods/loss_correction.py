@@ -36,6 +36,7 @@ class ForwardOracle(LossMethod):
 
     paper: ClassVar[str] = "arXiv:1609.03683"
     needs: ClassVar[Needs] = Needs(transition=True)
+    capturable: ClassVar[bool] = True
     card: ClassVar[Card] = Card(
         title=TITLE,
         equations="Theorem 2: -log (T^T p)_y, T the true matrix",
@@ -56,6 +57,7 @@ class BackwardOracle(LossMethod):
 
     paper: ClassVar[str] = "arXiv:1609.03683"
     needs: ClassVar[Needs] = Needs(transition=True)
+    capturable: ClassVar[bool] = True
     card: ClassVar[Card] = Card(
         title=TITLE,
         equations="Theorem 1: -sum_k T^-1[y, k] log p_k, T the true matrix",
@@ -81,6 +83,7 @@ class Corrected(LossMethod):
     shortest: ClassVar[int] = 2
     paper: ClassVar[str] = "arXiv:1609.03683"
     first_rate: ClassVar[Literal["phase", "constant"]] = "phase"  # what the rate of the first phase follows
+    capturable: ClassVar[bool] = True
     estimate: float = 0.5  # share of the epochs after which T is estimated
     filter_outlier: bool = True  # leave the surest 3 % of the samples out when looking for anchors
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from methods.base import Clock
 from methods.schedules import sigmoid
 
 
@@ -63,15 +64,16 @@ def bootstrap_hard(logp: Tensor, y: Tensor, e: float) -> Tensor:
     return (1 - e) * cross_entropy(logp, y) - e * logp.amax(-1)
 
 
-def self_trust(logp: Tensor, progress: float, sharpness: float, transit: float, local: str = "entropy") -> Tensor:
+def self_trust(logp: Tensor, clock: Clock, sharpness: float, transit: float, local: str = "entropy") -> Tensor:
     """ProSelfLC's e_i = g(t) l(p_i), detached, in [0, 1]: trust in the network grows with time and confidence.
 
-    g(t) = sigmoid(B (t - tau)) with B = `sharpness`, tau = `transit`; l(p) = 1 - H(p) / log C, or max p for `local`
-    "max_prob".
+    g(t) = sigmoid(B (t - tau)) with t the clock's progress, B = `sharpness`, tau = `transit`; l(p) = 1 - H(p) / log C,
+    or max p for `local` "max_prob".
     """
     sure = logp.detach()
     confidence = sure.exp().amax(-1) if local == "max_prob" else 1 - entropy(sure) / math.log(logp.shape[-1])
-    return sigmoid(sharpness * (progress - transit)) * confidence.clamp(0, 1)
+    grown = clock.value(lambda now: sigmoid(sharpness * (now.progress - transit)))
+    return grown * confidence.clamp(0, 1)
 
 
 def proselflc(logp: Tensor, y: Tensor, trust: Tensor, detach: bool = False, temperature: float = 1.0) -> Tensor:
@@ -85,7 +87,7 @@ def corrected_label(p: Tensor, y: Tensor, trust: Tensor) -> Tensor:
     return torch.lerp(onehot.expand_as(p), p, trust.detach()[..., None])
 
 
-Source = Callable[[Tensor, Tensor, float], tuple[Tensor, Tensor]]
+Source = Callable[[Tensor, Tensor, Clock], tuple[Tensor, Tensor]]
 
 
 def source_loss(
@@ -98,17 +100,17 @@ def source_loss(
     detach: bool = False,
     temperature: float = 1.0,
 ) -> Source:
-    """Return f(logp, y, progress) -> (loss (..., B), trust in the own prediction (..., B)) of a source by name.
+    """Return f(logp, y, clock) -> (loss (..., B), trust in the own prediction (..., B)) of a source by name.
 
     Names: cce, ls, cp, bootstrap_soft, proselflc. The trust is 0 where a source does not correct labels. `detach` and
     `temperature` are those of `own_entropy`, `local` that of `self_trust`.
     """
 
     def fixed(loss: Callable[[Tensor, Tensor, float], Tensor], trust: float) -> Source:
-        return lambda logp, y, progress: (loss(logp, y, e), torch.full_like(logp[..., 0], trust))
+        return lambda logp, y, clock: (loss(logp, y, e), torch.full_like(logp[..., 0], trust))
 
-    def corrected(logp: Tensor, y: Tensor, progress: float) -> tuple[Tensor, Tensor]:
-        trust = self_trust(logp, progress, sharpness, transit, local)
+    def corrected(logp: Tensor, y: Tensor, clock: Clock) -> tuple[Tensor, Tensor]:
+        trust = self_trust(logp, clock, sharpness, transit, local)
         return proselflc(logp, y, trust, detach, temperature), trust
 
     sources: dict[str, Source] = {

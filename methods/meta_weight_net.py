@@ -28,6 +28,7 @@ class MetaWeightNet(Method):
 
     needs: ClassVar[Needs] = Needs(trusted=1000)
     paper: ClassVar[str] = "arXiv:1902.07379"
+    capturable: ClassVar[bool] = True
     card: ClassVar[Card] = Card(
         title="Meta-Weight-Net: Learning an Explicit Mapping For Sample Weighting; Shu et al.; NeurIPS 2019",
         equations="Eq. 3-7: w' = w - lr d/dw mean V(CE_i) CE_i; V moves down d/dV of CE(w') on trusted samples; then "

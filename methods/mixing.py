@@ -22,15 +22,19 @@ def sharpen(p: Tensor, temperature: float) -> Tensor:
     return (p.clamp(min=1e-30).log() / temperature).softmax(-1)
 
 
-def partners(task: Task, clock: Clock, num: int, alpha: float, stream: str) -> tuple[float, Tensor]:
+def partners(task: Task, clock: Clock, num: int, alpha: float, stream: str, near: bool = False) -> tuple[float, Tensor]:
     """Draw lambda ~ Beta(alpha, alpha) for a batch, and with whom each of its `num` samples is mixed.
 
-    For alpha = 0 lambda is 1: nothing is mixed. The draws depend on the run's seed, the stream's name and the clock.
+    For alpha = 0 lambda is 1: nothing is mixed. With `near` it is taken as at least 1/2, so that a mixture stays closer
+    to the sample that it is made of. The draws depend on the run's seed, the stream's name and the clock.
     """
-    rng = np.random.default_rng(task.rng(stream, clock).initial_seed())
-    lam = float(rng.beta(alpha, alpha)) if alpha > 0 else 1.0
-    order = torch.from_numpy(rng.permutation(num))
-    return lam, order.to(task.device, non_blocking=True)
+
+    def draw(now: Clock) -> tuple[float, Tensor]:
+        rng = np.random.default_rng(task.rng(stream, now).initial_seed())
+        lam = float(rng.beta(alpha, alpha)) if alpha > 0 else 1.0
+        return max(lam, 1 - lam) if near else lam, torch.from_numpy(rng.permutation(num))
+
+    return clock.value(draw)
 
 
 def mixed(x: Tensor, order: Tensor, lam: float) -> Tensor:

@@ -54,7 +54,6 @@ def mixmatch(
     """
     everything = [*labelled, *unlabelled]
     x, target = torch.cat([x for x, _ in everything]), torch.cat([target for _, target in everything])
-    lam, order = partners(task, clock, len(x), alpha, stream)
-    lam = max(lam, 1 - lam)
+    lam, order = partners(task, clock, len(x), alpha, stream, near=True)
     logp = net(mixed(x, order, lam)).log_softmax(-1)
     return Mixed(logp, mixed(target, order, lam), sum(len(target) for _, target in labelled))

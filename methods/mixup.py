@@ -22,6 +22,7 @@ class Mixup(Method):
     """Train on mixtures of two samples and their two labels."""
 
     paper: ClassVar[str] = "arXiv:1710.09412"
+    capturable: ClassVar[bool] = True
     card: ClassVar[Card] = Card(
         title="mixup: Beyond Empirical Risk Minimization; Zhang, Cisse, Dauphin, Lopez-Paz; ICLR 2018",
         equations="Sec. 2: x' = l x_i + (1 - l) x_j; l CE(z', y_i) + (1 - l) CE(z', y_j); one l ~ Beta(a, a) a batch",

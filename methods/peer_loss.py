@@ -35,6 +35,7 @@ class PeerLoss(Method):
     """Punish agreement with labels that belong to other images."""
 
     paper: ClassVar[str] = "arXiv:1910.03231"
+    capturable: ClassVar[bool] = True
     card: ClassVar[Card] = Card(
         title="Peer Loss Functions: Learning from Noisy Labels without Knowing Noise Rates; Liu, Guo; ICML 2020",
         equations="Eq. 4: l(f(x_i), y_i) - a l(f(x_j), y_k), l = -log(p_y + 1e-5)",
@@ -75,10 +76,12 @@ class PeerLoss(Method):
     def update_pair(self, pair: tuple[Batch, Batch], clock: Clock) -> Step:
         batch, other = pair
         labels = self.task.labels()
-        drawn = torch.randint(len(labels), (len(other.y),), generator=self.task.rng("peer", clock))
-        label = labels[drawn.to(labels.device, non_blocking=True)]
+        size = len(labels), (len(other.y),)
+        label = labels[clock.value(lambda now: torch.randint(*size, generator=self.task.rng("peer", now)))]
         own, foreign = (self.nets[0](x).softmax(-1) for x in (batch.x, other.x))
-        weight = piecewise(clock.progress, WEIGHT) if self.weight is None else self.weight
+        weight = self.weight
+        if weight is None:
+            weight = clock.value(lambda now: piecewise(now.progress, WEIGHT))
         loss = cross_entropy((own + 1e-5).log(), batch.y).mean()
         loss = (loss - weight * cross_entropy((foreign + 1e-5).log(), label).mean()) / (1 + weight)
         self.learn(loss)

@@ -25,6 +25,7 @@ class PENCIL(Method):
 
     paper: ClassVar[str] = "arXiv:1903.07788"
     shortest: ClassVar[int] = 3
+    capturable: ClassVar[bool] = True
     card: ClassVar[Card] = Card(
         title="Probabilistic End-to-end Noise Correction for Learning with Noisy Labels; Yi, Wu; CVPR 2019",
         equations="Eq. 2-9: KL(p || yd) / C - alpha log yd_y + beta H(p) / C, and y~ -= lambda d(mean loss) / dy~; at "

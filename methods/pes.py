@@ -31,6 +31,7 @@ class Progressive(Method):
     """Warm up, give the tail fresh weights and train it alone for a little while, then trust what is predicted."""
 
     paper: ClassVar[str] = "arXiv:2106.15853"
+    capturable: ClassVar[bool] = True
     refine_lr: float = 1e-4  # Adam's rate while a tail is trained alone
 
     def setup(self, task: Task) -> None:
@@ -234,7 +235,8 @@ class PESSemi(Progressive):
         alpha = self.alpha if 2 * clock.epoch < clock.epochs else self.alpha_late
         views = [(view, known) for view in labelled.views]
         found = mixmatch(self.nets[0], views, guesses, self.task, clock, alpha, "mixmatch")
-        rise = min((clock.phase_epoch + clock.step / clock.steps) / max(1.0, self.ramp * clock.epochs), 1.0)
+        rising = max(1.0, self.ramp * clock.epochs)  # epochs
+        rise = clock.value(lambda now: min((now.phase_epoch + now.step / now.steps) / rising, 1.0))
         loss = found.supervised(weights) + self.lambda_u * rise * found.unsupervised()
         self.learn(loss)
         return Step(loss[None]).detached()

@@ -45,21 +45,44 @@ def register(name: str, **overrides: Any) -> Callable[[MethodType], MethodType]:
     return add
 
 
+Registered = tuple[Path, str, dict[str, Any]]  # file, class, overriding defaults
+
+
 @functools.cache
-def _registered() -> dict[str, tuple[Path, str, dict[str, Any]]]:
-    """name -> (file, class, overriding defaults) of every method in this folder, read from the sources."""
-    found: dict[str, tuple[Path, str, dict[str, Any]]] = {}
-    for path in sorted(FOLDER.glob("*.py")):
-        if path.name == Path(__file__).name:
+def _registered_in(path: Path) -> dict[str, Registered]:
+    """name -> what it stands for, of every method registered in a file, read from the source."""
+    found: dict[str, Registered] = {}
+    for node in parse(path).body:
+        if not isinstance(node, ast.ClassDef):
             continue
-        for node in parse(path).body:
-            if not isinstance(node, ast.ClassDef):
-                continue
-            for mark in node.decorator_list:
-                if isinstance(mark, ast.Call) and ast.unparse(mark.func) == "register":
-                    name = ast.literal_eval(mark.args[0])
-                    found[name] = (path, node.name, {k.arg: value_of(k.value, path) for k in mark.keywords if k.arg})
+        for mark in node.decorator_list:
+            if isinstance(mark, ast.Call) and ast.unparse(mark.func) == "register":
+                name = ast.literal_eval(mark.args[0])
+                found[name] = (path, node.name, {k.arg: value_of(k.value, path) for k in mark.keywords if k.arg})
     return found
+
+
+@functools.cache
+def _texts() -> dict[Path, str]:
+    files = (path for path in sorted(FOLDER.glob("*.py")) if path.name != Path(__file__).name)
+    return {path: path.read_text(encoding="utf-8") for path in files}
+
+
+@functools.cache
+def _registered() -> dict[str, Registered]:
+    """name -> what it stands for, of every method in this folder."""
+    return {name: entry for path in _texts() for name, entry in _registered_in(path).items()}
+
+
+@functools.cache
+def _entry(spec: str) -> Registered | None:
+    """What a registered name stands for, None for any other word."""
+    if ":" in spec:  # no name holds one
+        return None
+    # a syntax tree of every file takes longer than the rest of `status`: first those alone that hold the word
+    named = [path for path, text in _texts().items() if f'"{spec}"' in text]
+    found = {name: entry for path in named for name, entry in _registered_in(path).items()}
+    return found[spec] if spec in found else _registered().get(spec)
 
 
 def available() -> list[str]:
@@ -69,8 +92,8 @@ def available() -> list[str]:
 
 def describe(spec: str) -> MethodInfo:
     """What `spec` stands for; ValueError with the nearest name if it stands for nothing."""
-    if spec in _registered():
-        path, class_name, overrides = _registered()[spec]
+    if (entry := _entry(spec)) is not None:
+        path, class_name, overrides = entry
         return static(spec, spec, path, class_name, overrides)
     if spec.endswith(".py"):
         raise ValueError(f"method {spec!r}: name the class too, as in {spec}:MyMethod")
@@ -112,8 +135,8 @@ def locate(spec: str) -> tuple[Path, str]:
 
 def load(spec: str) -> tuple[type[Method], dict[str, Any]]:
     """Import a method: its class, and the defaults that its registered name overrides. Needs torch."""
-    if spec in _registered():
-        importlib.import_module(f"methods.{_registered()[spec][0].stem}")
+    if (entry := _entry(spec)) is not None:
+        importlib.import_module(f"methods.{entry[0].stem}")
         return _CLASSES[spec]
     path, class_name = locate(spec)
     module = (

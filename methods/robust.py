@@ -34,6 +34,7 @@ class GCE(LossMethod):
     """Stand between cross entropy and the absolute error."""
 
     paper: ClassVar[str] = "arXiv:1805.07836"
+    capturable: ClassVar[bool] = True
     card: ClassVar[Card] = Card(
         title="Generalized Cross Entropy Loss for Training Deep Neural Networks with Noisy Labels; Zhang, Sabuncu; "
         "NeurIPS 2018",
@@ -61,6 +62,7 @@ class SCE(LossMethod):
     """Add to cross entropy the reverse one, with label and prediction exchanged."""
 
     paper: ClassVar[str] = "arXiv:1908.06112"
+    capturable: ClassVar[bool] = True
     card: ClassVar[Card] = Card(
         title="Symmetric Cross Entropy for Robust Learning with Noisy Labels; Wang et al.; ICCV 2019",
         equations="Eq. 7: a CE + b RCE; log 0 in RCE is log 1e-4",
@@ -93,6 +95,7 @@ class SCE(LossMethod):
 class ActivePassive(LossMethod):
     """An active, normalised loss and a passive one: the first fits the label, the second spares the other classes."""
 
+    capturable: ClassVar[bool] = True
     alpha: float = 1.0  # of normalised cross entropy
     beta: float = 1.0  # of the passive loss
 

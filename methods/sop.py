@@ -27,6 +27,7 @@ class SOP(Method):
     """Let a sparse term for every sample take up its wrong label, so that the network need not."""
 
     paper: ClassVar[str] = "arXiv:2202.14026"
+    capturable: ClassVar[bool] = True
     card: ClassVar[Card] = Card(
         title="Robust Training under Label Noise by Over-parameterization; Liu, Zhu, Qu, You; ICML 2022",
         equations="Eq. 4-8: U = u^2 q, V = v^2 (1 - q); CE(q, norm(p + U - V)) with V fixed, plus |onehot(argmax p) + "

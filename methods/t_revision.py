@@ -28,6 +28,7 @@ class TRevision(Method):
     needs: ClassVar[Needs] = Needs(noisy_val=True)
     paper: ClassVar[str] = "arXiv:1906.00189"
     shortest: ClassVar[int] = 3
+    capturable: ClassVar[bool] = True
     card: ClassVar[Card] = Card(
         title="Are Anchor Points Really Indispensable in Label-Noise Learning?; Xia et al.; NeurIPS 2019",
         equations="Eq. 2-3: mean of p_y / (T^T p)_y CE, the weight fixed while T is; then with T + dT, dT learnt along",

@@ -32,6 +32,7 @@ class VolMinNet(Method):
     """Fit the given labels through a matrix of least volume, so that the network has to fit the true ones."""
 
     paper: ClassVar[str] = "arXiv:2102.02400"
+    capturable: ClassVar[bool] = True
     card: ClassVar[Card] = Card(
         title="Provably End-to-end Label-Noise Learning without Anchor Points; Li, Liu, Han, Niu, Sugiyama; ICML 2021",
         equations="Eq. 4: -log (T^T p)_y + lambda log |det T|; T = row-normalised I + off-diagonal sigmoid(W)",

@@ -1,7 +1,8 @@
 """A run's state as bytes: tensors and plain Python alone, so that the safe loader reads it."""
 
+import copy
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
@@ -17,6 +18,23 @@ class State:
     optimizers: list[dict[str, Any]]  # in the order in which they were made
     history: list[dict[str, Any]]  # in the same file, so that weights and metrics cannot disagree
     forward_samples: int
+
+
+def copied(state: State) -> State:
+    """A state that training on does not change, its tensors where they were."""
+    return State(**{field.name: _copied(getattr(state, field.name)) for field in fields(state)})
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, torch.Tensor):
+        return value.detach().clone()
+    if isinstance(value, dict):
+        new = copy.copy(value)  # the versions that a state_dict carries beside its items go along
+        new.update({key: _copied(item) for key, item in value.items()})
+        return new
+    if isinstance(value, list | tuple):
+        return type(value)(_copied(item) for item in value)
+    return value
 
 
 def to_bytes(state: State) -> bytes:

@@ -19,7 +19,8 @@ PartCount = dict[str, int | None]  # None: the true labels would have to be know
 class Traces:
     """Device buffers that collect what the steps of one epoch return; the host reads them once, at its end.
 
-    What a step says of one network alone is written to that network's row, so `seen` is kept for each network.
+    What a step says of one network alone is written to that network's row, so `seen` is kept for each network. Buffers
+    are written in place, so that a recorded step finds them; what the host counts meanwhile is in `counts` alone.
     """
 
     def __init__(self, num_networks: int, num_train: int, device: torch.device) -> None:
@@ -33,38 +34,42 @@ class Traces:
             "relabelled": torch.zeros(num_train, dtype=torch.bool, device=device),
         }
         self.loss = torch.zeros(num_networks, dtype=torch.float64, device=device)
-        self.steps = [0] * num_networks  # that trained each network
         self.finite = torch.ones((), dtype=torch.bool, device=device)
-        self.scalars: dict[str, Tensor | float] = {}
-        self.scalar_steps: Counter[str] = Counter()
+        self.scalars: dict[str, Tensor] = {}  # sums, in the precision of what is summed
+        self.counts: Counter[int | str] = Counter()  # of steps that trained a network, and that named a scalar
 
     def add(self, step: Step, index: Tensor) -> None:
         """Note one training step over the samples at `index`, (B,) distinct positions in the training split."""
         rows = self._rows(step.network)
         losses = step.losses.detach()[rows]
-        self.loss[rows] += losses
-        self.finite &= torch.isfinite(losses).all()
-        for network in range(len(self.steps))[rows]:
-            self.steps[network] += 1
+        self.loss[rows].add_(losses)
+        self.finite.logical_and_(torch.isfinite(losses).all())
         for name, value in (step.scalars or {}).items():
-            self.scalars[name] = self.scalars.get(name, 0.0) + value
-            self.scalar_steps[name] += 1
+            self._sum(name, value).add_(value)
         if step.selected is not None:
             self.selected[rows, index] = step.selected[rows]
-            self.seen["selected"][rows, index] = True
+            self.seen["selected"][rows].index_fill_(1, index, True)  # not `= True`: a GPU would wait for the number
         if step.clean_score is not None:
             self.clean_score[rows, index] = step.clean_score[rows].float()
-            self.seen["clean_score"][rows, index] = True
+            self.seen["clean_score"][rows].index_fill_(1, index, True)
         if step.relabelled is not None:
             self.relabelled[index] = classes(step.relabelled)
-            self.seen["relabelled"][index] = True
+            self.seen["relabelled"].index_fill_(0, index, True)
+        self.counts.update([*range(len(self.loss))[rows], *(step.scalars or {})])
 
     def _rows(self, network: int | None) -> slice:
         if network is None:
             return slice(None)
-        if not 0 <= network < len(self.steps):
-            raise ValueError(f"Step.network must be in [0, {len(self.steps) - 1}], got {network}")
+        if not 0 <= network < len(self.loss):
+            raise ValueError(f"Step.network must be in [0, {len(self.loss) - 1}], got {network}")
         return slice(network, network + 1)
+
+    def _sum(self, name: str, value: Tensor | float) -> Tensor:
+        """The buffer of a scalar: of Python numbers float64, of tensors as they are."""
+        if name not in self.scalars:
+            shape, dtype = (value.shape, torch.result_type(value, 0.0)) if isinstance(value, Tensor) else ((), None)
+            self.scalars[name] = torch.zeros(shape, dtype=dtype or torch.float64, device=self.loss.device)
+        return self.scalars[name]
 
     def judge(self, judgement: Judgement) -> None:
         """Put what a method holds of all training samples in the place of what its steps said.
@@ -93,12 +98,10 @@ class Traces:
         can say what was right: those counts are None, and there is no score_auc.
         """
         right = None if clean is None else given == clean
-        totals = zip(self.loss.tolist(), self.steps, strict=True)
+        totals = [(total, self.counts[network]) for network, total in enumerate(self.loss.tolist())]
         return {
             "loss": [finite(total / steps) if steps else None for total, steps in totals],
-            "scalars": {
-                name: finite(float(total) / self.scalar_steps[name]) for name, total in sorted(self.scalars.items())
-            },
+            "scalars": {name: finite(float(total) / self.counts[name]) for name, total in sorted(self.scalars.items())},
             "selection": self._selection(right),
             "score_auc": self._score_auc(right),
             "correction": self._correction(given, clean),

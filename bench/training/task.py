@@ -81,6 +81,7 @@ class RunTask(Task):
         train = self._config.train
         seed = derive(self._config.seed, "init", k)
         network = networks.build(train.network, self._info, seed=seed, precision=train.precision)
+        network.compiled_batch = train.batch_size if train.compile else None
         layout = torch.channels_last if train.channels_last else torch.contiguous_format
         network = convert_conv2d_weight_memory_format(network.to(self.device), layout)
 
@@ -107,7 +108,9 @@ class RunTask(Task):
         optimizer: torch.optim.Optimizer
         if kind == "adam":
             beta = run.momentum if run.name == "adam" else 0.9  # not the run's optimiser: at its usual momentum
-            optimizer = torch.optim.Adam(params, **{**settings, "betas": (beta, 0.999), **overrides})
+            settings |= {"betas": (beta, 0.999), "capturable": self.device.type == "cuda", **overrides}
+            optimizer = torch.optim.Adam(params, **settings)
+            optimizer._warned_capturable_if_run_uncaptured = True  # most steps run outside of a graph, and may
         else:
             settings |= {"momentum": run.momentum if run.name == "sgd" else 0.9, **overrides}
             settings.setdefault("nesterov", run.nesterov and settings["momentum"] > 0)

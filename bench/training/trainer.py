@@ -6,6 +6,7 @@ The trainer owns every loop and alone holds the clean labels; a method sees a Ta
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sized
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,10 @@ from bench.data.prepare import Prepared
 from bench.seeds import derive
 from bench.training import metrics, schedule
 from bench.training.calibration import Calibration
+from bench.training.capture import Capture
 from bench.training.checkpoint import State
+from bench.training.clocks import DeviceClock
+from bench.training.recorders import Recorder
 from bench.training.samples_table import Sheet, Tables
 from bench.training.task import RunTask
 from methods.base import Clock, Method, Pass
@@ -38,11 +42,21 @@ class Outcome:
 
 
 class Trainer:
-    """Trains one method on prepared data; `state` and `restore` cut a run at any epoch without moving a bit."""
+    """Trains one method on prepared data; `state` and `restore` cut a run at any epoch without moving a bit.
+
+    With a recorder the steps of a method that allows it are recorded once in a pass and replayed: the same numbers.
+    """
 
     tables: Tables | None = None  # set by who wants tables of training samples; they move no number of the record
 
-    def __init__(self, config: RunConfig, data: Prepared, method: Method, device: torch.device) -> None:
+    def __init__(
+        self,
+        config: RunConfig,
+        data: Prepared,
+        method: Method,
+        device: torch.device,
+        recorder: Recorder | None = None,
+    ) -> None:
         configure_torch(config, device)
         self.config, self.data, self.method, self.device = config, data, method, device
         self.task = RunTask(config, data.info, data.splits, data.facts, type(method).needs, device)
@@ -51,6 +65,9 @@ class Trainer:
         torch.manual_seed(derive(config.seed, "method", "setup"))
         method.setup(self.task)
         method.to(device)
+        self.capture: Capture | None = None
+        if recorder is not None and type(method).capturable:
+            self.capture = Capture(recorder, method, self.task, config.method.name)
         self.given = {name: resident.given.clone() for name, resident in data.splits.items()}
         self.phases = method.phases()
         if sum(length for _, length in self.phases) != config.train.epochs or any(n < 1 for _, n in self.phases):
@@ -90,17 +107,28 @@ class Trainer:
     def _run_pass(self, part: Pass, clock: Clock, traces: metrics.Traces, should_stop: Callable[[], bool]) -> None:
         schedule.apply(self.task.optimizers, self.config.train.schedule, clock)
         self.method.train(part.train)
-        steps = len(part.batches) if isinstance(part.batches, Sized) else 1
-        with torch.set_grad_enabled(part.train):
+        length = len(part.batches) if isinstance(part.batches, Sized) else None
+
+        def now(step: int) -> Clock:
+            real = self._clock(clock.epoch, step, length or 1, self.phases)
+            return real if self.device.type == "cpu" else DeviceClock(real, self.device)
+
+        def do(batch: Any, now: Clock) -> None:
+            first = batch[0] if isinstance(batch, tuple) else batch
+            result = part.step(batch, now)
+            if result is not None:
+                result.check(self.method.num_networks, len(first.y), self.task.num_classes)
+            if result is not None and part.train:
+                traces.add(result, first.index)
+
+        plain = nullcontext(lambda step, batch: do(batch, now(step)))
+        steps: AbstractContextManager[Callable[[int, Any], None]]
+        steps = plain if self.capture is None else self.capture.steps(part, do, now, length, traces)
+        with torch.set_grad_enabled(part.train), steps as run:
             for step, batch in enumerate(part.batches):
                 if should_stop():
                     raise Interrupted
-                first = batch[0] if isinstance(batch, tuple) else batch
-                result = part.step(batch, self._clock(clock.epoch, step, steps, self.phases))
-                if result is not None:
-                    result.check(self.method.num_networks, len(first.y), self.task.num_classes)
-                if result is not None and part.train:
-                    traces.add(result, first.index)
+                run(step, batch)
 
     def _clock(self, epoch: int, step: int, steps: int, phases: Iterable[tuple[str, int]]) -> Clock:
         epochs, begun, name, length = self.config.train.epochs, 0, "", 0
@@ -236,10 +264,15 @@ class Trainer:
 
 
 def configure_torch(config: RunConfig, device: torch.device) -> None:
-    """Set what the process computes with: threads, float32 without TF32, deterministic algorithms."""
+    """Set what the process computes with: threads, TF32 or none of it, deterministic algorithms."""
+    tf32 = config.train.precision == "tf32"
+    if tf32 and device.type != "cuda":  # on a CPU the same switch would permit other roundings
+        raise ValueError(f"precision tf32 is a format of NVIDIA GPUs, and this run is on the {device.type}")
     torch.set_num_threads(config.train.threads)
-    torch.set_float32_matmul_precision("highest")
-    torch.backends.cudnn.allow_tf32 = False
+    torch.set_float32_matmul_precision("high" if tf32 else "highest")
+    torch.backends.cudnn.allow_tf32 = tf32
     torch.backends.cudnn.benchmark = False
     # a GPU lacks deterministic versions of some operations: there they warn in the log instead of ending the run
     torch.use_deterministic_algorithms(config.train.deterministic, warn_only=device.type != "cpu")
+    # the same flag would fill each new tensor with NaN first, a tenth of a step; what reads one unwritten is a defect
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]   # a property of the module

@@ -16,6 +16,7 @@ class Remembering(LossMethod):
     """Pull each prediction towards a running mean of what was predicted for that sample before."""
 
     paper: ClassVar[str] = "arXiv:2007.00151"
+    capturable: ClassVar[bool] = True
     beta: float = 0.7  # of the running mean
     weight: float = 1.0  # of the pull
 

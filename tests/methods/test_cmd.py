@@ -30,7 +30,7 @@ class Alone(LossMethod):
 
     def losses(self, logits, batch, clock):
         source = source_loss(self.source, e=0.5, sharpness=12.0, transit=0.5)
-        return Step(source(logits.log_softmax(-1), batch.y, clock.progress)[0].mean(-1))
+        return Step(source(logits.log_softmax(-1), batch.y, clock)[0].mean(-1))
 
 
 @dataclass(eq=False)
@@ -258,18 +258,19 @@ def test_normaliser_selected_is_finite_where_nothing_is_selected(logits, step):
     assert torch.equal(taught(step, logits, eta=0.0, normaliser="selected"), torch.zeros(2, dtype=torch.float64))
 
 
-def test_knowledge_corrected_sends_label_and_prediction_mixed(logits, y, step):
+def test_knowledge_corrected_sends_label_and_prediction_mixed(logits, y, step, world):
     found = taught(step, logits, 0.7, eta=1.0, b=0.0, knowledge="corrected")
     logp = logits.log_softmax(-1)
-    sent = corrected_label(logp.exp(), y, self_trust(logp, 0.7, 12.0, 0.5))
+    sent = corrected_label(logp.exp(), y, self_trust(logp, world.clock(0.7), 12.0, 0.5))
     wanted = kl(sent.log().flip(0), logp).mean(-1)
     torch.testing.assert_close(found, wanted)
     assert not torch.allclose(found, taught(step, logits, 0.7, eta=1.0, b=0.0))
 
 
 @pytest.mark.parametrize("source", SOURCES)
-def test_source_is_each_networks_own_loss(source, logits, y, step):
-    wanted, trust = source_loss(source, e=0.3, sharpness=8.0, transit=0.4)(logits.log_softmax(-1), y, 0.7)
+def test_source_is_each_networks_own_loss(source, logits, y, step, world):
+    by_hand = source_loss(source, e=0.3, sharpness=8.0, transit=0.4)
+    wanted, trust = by_hand(logits.log_softmax(-1), y, world.clock(0.7))
     found = step(create("cmd_zero", source=source, e=0.3, sharpness=8.0, transit=0.4), logits, 0.7)
     assert torch.equal(found.losses, wanted.mean(-1))
     mixed = corrected_label(logits.softmax(-1), y, trust).mean(0)
@@ -342,7 +343,7 @@ def test_the_plotted_numbers_are_what_they_say(logits, step):
 
 @pytest.mark.parametrize("source", ["proselflc", "cp", "bootstrap_soft"])
 @pytest.mark.parametrize("switch", [{"detach_target": True}, {"target_temperature": 0.5}])
-def test_the_switches_of_the_target_reach_the_source(source, switch, logits, y, step):
+def test_the_switches_of_the_target_reach_the_source(source, switch, logits, y, step, world):
     def gradient(**settings):
         z = logits.clone().requires_grad_()
         step(create("cmd_zero", source=source, **settings), z).losses.sum().backward()
@@ -351,7 +352,7 @@ def test_the_switches_of_the_target_reach_the_source(source, switch, logits, y, 
     names = {"detach_target": "detach", "target_temperature": "temperature"}
     wanted = logits.clone().requires_grad_()
     by_hand = source_loss(source, e=0.5, sharpness=12.0, transit=0.5, **{names[k]: v for k, v in switch.items()})
-    by_hand(wanted.log_softmax(-1), y, 0.5)[0].mean(-1).sum().backward()
+    by_hand(wanted.log_softmax(-1), y, world.clock(0.5))[0].mean(-1).sum().backward()
     torch.testing.assert_close(gradient(**switch), wanted.grad)
     assert not torch.allclose(gradient(**switch), gradient())
 

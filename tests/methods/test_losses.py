@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from methods import losses
+from methods.base import Clock
 
 P = torch.tensor([[0.7, 0.2, 0.1]], dtype=torch.float64)
 Y = torch.tensor([0])
@@ -14,6 +15,10 @@ SOURCES = {
     "cp": losses.confidence_penalty,
     "bootstrap_soft": losses.bootstrap_soft,
 }
+
+
+def at(progress: float) -> Clock:
+    return Clock(0, 10, 0, 1, progress, "train", 0, 10)
 
 
 def near(value: torch.Tensor, wanted: float, tolerance: float = 1e-6) -> bool:
@@ -36,22 +41,22 @@ def test_cross_entropy_and_entropy_of_a_worked_example():
 )
 def test_source_losses_of_the_worked_example(name, e, wanted):
     assert near(SOURCES[name](P.log(), Y, e), wanted)
-    loss, _ = losses.source_loss(name, e=e, sharpness=12.0, transit=0.5)(P.log(), Y, 0.7)
+    loss, _ = losses.source_loss(name, e=e, sharpness=12.0, transit=0.5)(P.log(), Y, at(0.7))
     assert near(loss, wanted)
 
 
 def test_proselflc_of_the_worked_example():
-    trust = losses.self_trust(P.log(), progress=0.7, sharpness=12.0, transit=0.5)
+    trust = losses.self_trust(P.log(), at(0.7), sharpness=12.0, transit=0.5)
     assert near(trust, 0.247684)
     assert near(losses.proselflc(P.log(), Y, trust), 0.466930)
-    loss, told = losses.source_loss("proselflc", e=0.5, sharpness=12.0, transit=0.5)(P.log(), Y, 0.7)
+    loss, told = losses.source_loss("proselflc", e=0.5, sharpness=12.0, transit=0.5)(P.log(), Y, at(0.7))
     assert near(loss, 0.466930)
     assert torch.equal(told, trust)
 
 
 def test_self_trust_is_none_at_a_uniform_and_the_clock_alone_at_a_certain_prediction():
     logits = torch.tensor([[0.0, 0.0, 0.0], [1e4, 0.0, 0.0]])
-    trust = losses.self_trust(logits.log_softmax(-1), progress=0.5, sharpness=12.0, transit=0.5)
+    trust = losses.self_trust(logits.log_softmax(-1), at(0.5), sharpness=12.0, transit=0.5)
     torch.testing.assert_close(trust, torch.tensor([0.0, 0.5]), atol=1e-6, rtol=0)
     assert (trust >= 0).all()
 
@@ -103,7 +108,7 @@ def gradient_cases():
 def test_gradients_are_the_formulas_with_the_gradient_through_the_prediction(name, e, formula, rng):
     logits = torch.randn(2, 20, 6, generator=rng, dtype=torch.float64).mul(3).requires_grad_()
     y = torch.randint(6, (20,), generator=rng)
-    loss, _ = losses.source_loss(name, e=e, sharpness=12.0, transit=0.5)(logits.log_softmax(-1), y, 0.7)
+    loss, _ = losses.source_loss(name, e=e, sharpness=12.0, transit=0.5)(logits.log_softmax(-1), y, at(0.7))
     loss.sum().backward()
     p = logits.detach().softmax(-1)
     q = torch.nn.functional.one_hot(y, 6).double()
@@ -129,7 +134,7 @@ def test_with_a_detached_target_label_correction_would_be_a_weighted_cross_entro
 def test_losses_and_gradients_are_finite_for_logits_of_ten_thousand(name, rng):
     logits = (1e4 * torch.randn(2, 30, 5, generator=rng)).requires_grad_()
     y = torch.randint(5, (30,), generator=rng)
-    loss, trust = losses.source_loss(name, e=0.5, sharpness=12.0, transit=0.5)(logits.log_softmax(-1), y, 0.9)
+    loss, trust = losses.source_loss(name, e=0.5, sharpness=12.0, transit=0.5)(logits.log_softmax(-1), y, at(0.9))
     loss.sum().backward()
     assert torch.isfinite(loss).all()
     assert torch.isfinite(logits.grad).all()
@@ -145,7 +150,7 @@ def test_a_corrected_label_mixes_label_and_prediction_and_has_no_gradient():
 
 def test_trust_is_what_the_source_puts_on_its_own_prediction():
     for name, wanted in {"cce": 0.0, "ls": 0.0, "cp": 0.0, "bootstrap_soft": 0.3}.items():
-        _, trust = losses.source_loss(name, e=0.3, sharpness=12.0, transit=0.5)(P.log(), Y, 0.7)
+        _, trust = losses.source_loss(name, e=0.3, sharpness=12.0, transit=0.5)(P.log(), Y, at(0.7))
         assert torch.equal(trust, torch.tensor([wanted], dtype=torch.float64))
 
 
@@ -181,4 +186,4 @@ def test_a_target_temperature_sharpens_the_target_by_hand():
 
 def test_local_trust_by_the_largest_probability():
     p = torch.tensor([[0.7, 0.2, 0.1]], dtype=torch.float64)
-    assert float(losses.self_trust(p.log(), 0.5, 12, 0.5, local="max_prob")) == pytest.approx(0.5 * 0.7)
+    assert float(losses.self_trust(p.log(), at(0.5), 12, 0.5, local="max_prob")) == pytest.approx(0.5 * 0.7)

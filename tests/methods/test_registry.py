@@ -73,6 +73,26 @@ def test_describing_every_method_imports_no_torch():
     assert done.stdout.strip() == "False"
 
 
+@pytest.mark.parametrize("written", ['"mine"', "'mine'", '"mi" "ne"'])
+def test_a_registered_name_is_found_however_it_is_written(written, tmp_path, file, monkeypatch):
+    file("SAID = 'mine', \"mine\"\n", "a_first.py")
+    file(MINE.replace("@dataclass", f"@registry.register({written}, share=0.25)\n@dataclass"))
+    file(MINE.replace("@dataclass", f"@register({written}, share=0.25)\n@dataclass"), "other.py")
+    caches = (registry._texts, registry._registered, registry._entry)
+    monkeypatch.setattr(registry, "FOLDER", tmp_path)
+    for cached in caches:
+        cached.cache_clear()
+    try:
+        assert available() == ["mine"]
+        info = describe("mine")
+        assert (info.file, info.spec, info.resolve({})["share"]) == (tmp_path / "other.py", "mine", 0.25)
+        with pytest.raises(ValueError, match="unknown method 'mime'; did you mean 'mine'"):
+            describe("mime")
+    finally:
+        for cached in caches:
+            cached.cache_clear()
+
+
 def test_a_class_is_found_by_the_path_of_its_file(file):
     path = file(MINE)
     info = describe(f"{path}:Mine")

@@ -1,10 +1,14 @@
 """A world small enough for tests: noisy blobs of 8 x 8 pixels, and real trainers on them."""
 
 import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import noise
 from bench.config import RunConfig
@@ -13,6 +17,7 @@ from bench.data.noisy import frozen
 from bench.data.prepare import Prepared, assemble
 from bench.files import canonical
 from bench.training import checkpoint
+from bench.training.recorders import waits
 from bench.training.trainer import Trainer
 from methods import registry
 from methods.base import Batch, Clock, Method, Pass
@@ -63,7 +68,7 @@ def prepared(run: RunConfig, data: Dataset) -> Prepared:
 
 def trainer(what: str | Method, data: Dataset | Prepared | None = None, *, device=CPU, **settings: Any) -> Trainer:
     """A trainer for a method, given by name or as an instance; `params` are its hyper-parameters."""
-    params = settings.pop("params", {})
+    params, recorder = settings.pop("params", {}), settings.pop("recorder", None)
     if isinstance(what, Method):
         method, name = what, type(what).__name__
         params = {f.name: getattr(what, f.name) for f in dataclasses.fields(what)}
@@ -75,7 +80,7 @@ def trainer(what: str | Method, data: Dataset | Prepared | None = None, *, devic
     if not isinstance(data, Prepared):
         data = data or blobs()
         data = assemble(run, data, frozen(data, run.noise, None), device)
-    return Trainer(run, data, method, device)
+    return Trainer(run, data, method, device, recorder)
 
 
 def possible(info: registry.MethodInfo, settings: dict[str, Any]) -> dict[str, Any]:
@@ -105,11 +110,11 @@ def resumed(what: str | Method, cut: int, fresh: Method | None = None, **setting
 
 def bits(finished: Trainer) -> dict[str, bytes]:
     """Every number that a finished trainer holds, as bytes by name."""
-    found = {name: value.numpy().tobytes() for name, value in finished.method.state_dict().items()}
+    found = {name: value.cpu().numpy().tobytes() for name, value in finished.method.state_dict().items()}
     for number, optimizer in enumerate(finished.task.optimizers):
         for key, slots in optimizer.state_dict()["state"].items():
-            found |= {f"optimizer {number}.{key}.{name}": value.numpy().tobytes() for name, value in slots.items()}
-    found["predictions"] = finished.outcome.predictions.numpy().tobytes()
+            found |= {f"optimizer {number}.{key}.{name}": v.cpu().numpy().tobytes() for name, v in slots.items()}
+    found["predictions"] = finished.outcome.predictions.cpu().numpy().tobytes()
     found["payload"] = canonical(finished.outcome.payload)
     return found
 
@@ -132,3 +137,55 @@ def looking_only(method: Method, step) -> None:
     """Let the next epochs of a method be one evaluation pass and nothing else."""
     method.on_phase = lambda clock: None
     method.epoch = lambda clock: iter([Pass(method.task.loader(), step, train=False, name="look")])
+
+
+class Watch(TorchDispatchMode):
+    """Notes in `seen` what would make the host wait for a GPU, told on the CPU by the operation's name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[str] = []
+        self._numbers: list[torch.Tensor] = []  # made of Python numbers; kept, so that none takes another's place
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        found = func(*args, **(kwargs or {}))
+        name = func.overloadpacket.__name__
+        if name == "lift_fresh":
+            self._numbers.append(found)
+        put = name == "index_put_" and any(args[2] is number for number in self._numbers)
+        if put or waits(func, args):
+            self.seen.append(f"a number into {name}" if put else name)
+        return found
+
+    @contextmanager
+    def on(self) -> Iterator[None]:
+        """Watch everything within, also what a CPU's tensor gives away without an operation."""
+
+        def noting(name: str, real: Any) -> Any:
+            return lambda *args, **kwargs: (self.seen.append(name), real(*args, **kwargs))[1]
+
+        with (
+            mock.patch.multiple(
+                torch.Tensor,
+                **{name: noting(name, getattr(torch.Tensor, name)) for name in ("cpu", "numpy", "tolist", "item")},
+            ),
+            self,
+        ):
+            yield
+
+
+def watched(started: Trainer) -> Watch:
+    """Watch every step of every pass of a trainer that has not begun."""
+    watch, passes = Watch(), started.method.epoch
+
+    def epoch(clock: Clock) -> Iterator[Pass]:
+        for part in passes(clock):
+
+            def step(batch: Any, now: Clock, step: Any = part.step) -> Any:
+                with watch.on():
+                    return step(batch, now)
+
+            yield part._replace(step=step)
+
+    started.method.epoch = epoch
+    return watch

@@ -38,6 +38,17 @@ def test_the_bytes_hold_the_state_of_the_moment():
     assert len(back.history) == 2
 
 
+def test_a_copy_is_not_trained_on_and_is_the_same_bytes():
+    live = state(method=torch.nn.BatchNorm2d(2).to(memory_format=torch.channels_last).state_dict())
+    data, copy = checkpoint.to_bytes(live), checkpoint.copied(live)
+    live.method["weight"].add_(1)
+    live.optimizers[0]["state"][0]["step"].add_(1)
+    live.optimizers[0]["param_groups"][0]["lr"] = 9.0
+    live.history.append({"epoch": 2})
+    assert checkpoint.to_bytes(copy) == data
+    assert copy.method._metadata == live.method._metadata
+
+
 def test_the_state_of_another_run_is_refused():
     with pytest.raises(ValueError, match="checkpoint of run r1 in the folder of run r2"):
         checkpoint.from_bytes(checkpoint.to_bytes(state()), "r2", CPU)

@@ -116,6 +116,37 @@ def test_loss_and_scalars_are_means_over_the_steps():
     assert (summary["selection"], summary["score_auc"], summary["correction"]) == ([], [], None)
 
 
+def test_what_steps_say_is_gathered_in_tensors_that_stay_where_they_are():
+    said = {
+        "selected": torch.ones(2, 2, dtype=torch.bool),
+        "clean_score": torch.ones(2, 2),
+        "relabelled": torch.eye(2),
+        "scalars": {"number": 0.5, "tensor": torch.tensor(1.0)},
+    }
+    collected = traces((Step(torch.ones(2), **said), [0, 1]))
+    held = [value for part in (vars(collected), collected.seen, collected.scalars) for value in part.values()]
+    tensors = [value for value in held if isinstance(value, torch.Tensor)]
+    places = [tensor.data_ptr() for tensor in tensors]
+    collected.add(Step(torch.ones(2), **said), torch.tensor([4, 5]))
+    held = [value for part in (vars(collected), collected.seen, collected.scalars) for value in part.values()]
+    assert len(tensors) == 10
+    assert all(now is then for now, then in zip([v for v in held if isinstance(v, torch.Tensor)], tensors, strict=True))
+    assert [tensor.data_ptr() for tensor in tensors] == places
+    assert collected.seen["relabelled"].tolist() == [True, True, False, False, True, True]
+    assert collected.counts == {0: 2, 1: 2, "number": 2, "tensor": 2}
+
+
+def test_numbers_are_summed_in_double_precision_and_tensors_as_they_are():
+    collected = traces(*((Step(torch.zeros(2), scalars={"a": 0.1, "b": torch.tensor(0.1)}), [0]) for _ in range(3)))
+    total = 0.0
+    for _ in range(3):
+        total += 0.1
+    assert float(collected.scalars["a"]) == total
+    assert torch.equal(collected.scalars["b"], 0.0 + torch.tensor(0.1) + torch.tensor(0.1) + torch.tensor(0.1))
+    whole = traces((Step(torch.zeros(2), scalars={"n": torch.tensor(3)}), [0]))
+    assert (whole.scalars["n"].dtype, float(whole.scalars["n"])) == (torch.float32, 3.0)
+
+
 def test_selection_counts_what_each_network_chose_and_how_much_of_it_is_labelled_right():
     first = Step(torch.zeros(2), selected=torch.tensor([[True, True], [False, True]]))
     second = Step(torch.zeros(2), selected=torch.tensor([[True, False, False], [True, True, True]]))
