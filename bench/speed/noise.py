@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 import noise
 from bench.fingerprint import ROOT
-from bench.speed.pairs import Pair, in_turns
+from bench.speed.options import CheckFailed, Options, Report
+from bench.speed.pairs import Pair, in_turns, measured
 from noise.instance import flip_rates
 
 Labels = NDArray[np.int64]
@@ -46,10 +47,10 @@ CASES = (
 )
 
 
-def measure(rounds: int, quick: bool) -> list[Pair]:
+def measure(options: Options) -> Report:
     """Time every case; `quick` takes a hundredth of the samples, to see that it works."""
-    cases = [replace(case, samples=case.samples // 100) if quick else case for case in CASES]
-    return [_measured(number, case, rounds, quick) for number, case in enumerate(cases)]
+    cases = [replace(case, samples=case.samples // 100) if options.quick else case for case in CASES]
+    return Report.of([_measured(number, case, options.rounds, options.quick) for number, case in enumerate(cases)])
 
 
 def _measured(number: int, case: Case, rounds: int, quick: bool) -> Pair:
@@ -66,20 +67,20 @@ def _measured(number: int, case: Case, rounds: int, quick: bool) -> Pair:
         return multinomial_loop(labels, transition, seed=1)
 
     _check(case, labels, ours(), peer())
-    pair = in_turns(case.name, ours, peer, rounds)
-    return replace(pair, peak_mib=_peak(number, quick))
+    # the check was the warm-up of both
+    times = in_turns({"ours": lambda: measured(ours), "peer": lambda: measured(peer)}, rounds, warm_ups=0)
+    own, theirs = (tuple(cost.wall for cost in times[side]) for side in ("ours", "peer"))
+    return Pair(case.name, own, theirs, peak_mib=_peak(number, quick))
 
 
 def _check(case: Case, labels: Labels, ours: Labels, peer: Labels) -> None:
     if case.pixels:
         if not np.array_equal(ours, peer):
-            raise AssertionError(f"{case.name}: labels differ from the loop's at {np.flatnonzero(ours != peer)[:5]}")
+            raise CheckFailed(f"{case.name}: labels differ from the loop's at {np.flatnonzero(ours != peer)[:5]}")
         return
     rates = [(made != labels).mean() for made in (ours, peer)]
     if abs(rates[0] - rates[1]) > 5 * np.sqrt(0.25 / case.samples):
-        raise AssertionError(
-            f"{case.name}: wrong shares {rates[0]:.4f} and {rates[1]:.4f} are no draws of one definition"
-        )
+        raise CheckFailed(f"{case.name}: wrong shares {rates[0]:.4f} and {rates[1]:.4f} are no draws of one definition")
 
 
 def multinomial_loop(labels: Labels, transition: NDArray[np.float64], seed: int) -> Labels:
