@@ -119,7 +119,7 @@ class RunConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types, every default written out but for those of later settings."""
-        data: dict[str, Any] = plain(dataclasses.asdict(self))
+        data: dict[str, Any] = plain(self)
         for path, settings in _LATER.items():
             part = functools.reduce(lambda table, key: table[key], path, data)
             for name, default in settings.items():
@@ -133,7 +133,7 @@ class RunConfig:
         config: RunConfig = typed(cls, data, "config")
         return config.checked()
 
-    @property
+    @functools.cached_property
     def run_id(self) -> str:
         """ "r" and 20 hex digits: a letter first, so that no reader takes it for a number."""
         return "r" + sha256(canonical(self.to_dict()))[:20]
@@ -248,7 +248,9 @@ def cast(value: Any, hint: Any, where: str) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """`value` with tuples as lists: what JSON gives back when it is read again."""
+    """A copy of `value` with tuples as lists and dataclasses as tables: what JSON gives back when it is read again."""
+    if dataclasses.is_dataclass(value):
+        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -22,6 +22,10 @@ TEMPORARY_PATTERN = re.compile(r".+\.tmp-[0-9a-f]{32}\Z", re.DOTALL)
 _LINK_REFUSED = frozenset({errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK})
 _PUBLISH_TRIES = 3
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=True)
+# what comes from a parser holds no circle: not looking for one saves a sixth
+_ENCODER_OF_PARSED = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=True, check_circular=False
+)
 
 
 def _no_hook(tag: str) -> None:
@@ -52,13 +56,13 @@ def _require_string_keys(obj: object) -> None:
 
 
 def is_canonical(data: bytes, parsed: object) -> bool:
-    """Say whether `data` is the canonical spelling of `parsed`, which must come from parse(data).
+    """Say whether `data` is the canonical spelling of `parsed`, which parse or parse_loosely has made of it.
 
     It catches what a digest of the parsed object misses, such as another last digit of a float.
     """
     try:
-        return _ENCODER.encode(parsed).encode("ascii") == data
-    except ValueError:  # a number such as 1e999 parses to infinity, which has no spelling
+        return _ENCODER_OF_PARSED.encode(parsed).encode("ascii") == data
+    except (ValueError, RecursionError):  # a number such as 1e999 parses to infinity, which has no spelling
         return False
 
 
@@ -66,6 +70,17 @@ def parse(data: bytes) -> object:
     """Return the object that the JSON in `data` (UTF-8) spells; ValueError for duplicate keys, NaN and infinity."""
     try:
         return json.loads(data.decode("utf-8"), object_pairs_hook=_unique_keys, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise ValueError("JSON is nested too deeply") from None
+
+
+def parse_loosely(data: bytes) -> object:
+    """Return what parse does in half the time: of equal keys the last counts, and NaN and infinity pass.
+
+    For bytes whose digest is known, or that `is_canonical` will look at: it sees all of these.
+    """
+    try:
+        return json.loads(data.decode("utf-8"))
     except RecursionError:
         raise ValueError("JSON is nested too deeply") from None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import difflib
+import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -74,8 +75,7 @@ def cast(value: Any, field: Field, method: str) -> Any:
     """`value` as the type that `field` declares (1 and 1.0 must not make two different runs), or ValueError."""
     number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     allowed: list[str] = []
-    for option in _options(ast.parse(field.type, mode="eval").body):
-        text, head = ast.unparse(option), _head(option)
+    for option, text, head in _declared(field.type):
         if text == "None" and value is None:
             return None
         if text == type(value).__name__ and text in ("bool", "str"):
@@ -95,6 +95,13 @@ def cast(value: Any, field: Field, method: str) -> Any:
     wanted = f"one of {', '.join(allowed)}" if allowed else f"of type {field.type}"
     near = suggestion(value, allowed) if isinstance(value, str) and difflib.get_close_matches(value, allowed, 1) else ""
     raise ValueError(f"{method}.{field.name} must be {wanted}, got {value!r}{near}")
+
+
+@functools.cache
+def _declared(annotation: str) -> list[tuple[ast.expr, str, str]]:
+    """The alternatives of a type as written, each with its text and the word before its brackets."""
+    options = _options(ast.parse(annotation, mode="eval").body)
+    return [(option, ast.unparse(option), _head(option)) for option in options]
 
 
 def _options(annotation: ast.expr) -> list[ast.expr]:

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
-from dataclasses import dataclass, field, replace
+import os
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import noise
-from bench.data.noisy import split_of, stored_name
-from bench.files import canonical, parse, publish, read_regular
-from bench.fingerprint import harness_code, method_code
+from bench import cache
+from bench.config import cast
+from bench.data.noisy import spec_of, split_of, stored_name
+from bench.evidence.cells import Table
+from bench.files import canonical, parse, publish, read_regular, sha256
+from bench.fingerprint import harness_code, method_code, sources
 from bench.sweep.grid import Planned, Suite
+from bench.sweep.reading import Facts, Payloads, Results, without_collector
 from bench.sweep.store import Corrupt, State, Store
 from methods import registry
 
 if TYPE_CHECKING:
-    from bench.evidence.cells import Table
+    from bench.config import RunConfig
+    from methods.fields import MethodInfo
 
 EVIDENCE = Path(__file__).resolve().parent.parent / "evidence"
+LIBRARIES = ("numpy-", "pandas-", "scipy-", "rich-", "tabulate-")  # on which the numbers and texts of a table rest
 
 
 @dataclass
@@ -27,12 +38,13 @@ class Evidence:
 
     suite: Suite
     runs: list[Planned]
-    payloads: list[dict[str, Any]] = field(default_factory=list)
+    payloads: Payloads = field(default_factory=Payloads)
+    facts: dict[str, Facts] = field(default_factory=dict)  # run_id -> what its result says, of those with a payload
     failed: dict[str, str] = field(default_factory=dict)
     corrupt: dict[str, str] = field(default_factory=dict)
     conflicts: list[Path] = field(default_factory=list)
     stale: set[str] = field(default_factory=set)  # finished by other code than today's
-    digests: dict[str, str] = field(default_factory=dict)  # run_id -> digest of its payload
+    infos: dict[str, MethodInfo] = field(default_factory=dict)  # of each method, by its name
 
     def alarms(self) -> list[str]:
         """What no table may pass over: results that are damaged, and runs that came out in two ways."""
@@ -40,63 +52,114 @@ class Evidence:
         return [*self.corrupt.values(), *two_ways]
 
     @property
+    def digests(self) -> dict[str, str]:
+        """run_id -> digest of its payload."""
+        return {run_id: facts.payload for run_id, facts in self.facts.items()}
+
+    @property
     def methods(self) -> list[str]:
         return list(dict.fromkeys(run.config.method.name for run in self.runs))
 
     @property
     def columns(self) -> list[str]:
-        from bench.evidence.records import noise_text
+        return list(dict.fromkeys(_labels(self.runs).values()))
 
-        return list(dict.fromkeys(noise_text(run.config.to_dict()["noise"]) for run in self.runs))
+
+def _labels(runs: list[Planned]) -> dict[str, str]:
+    """Noise as the suite writes it -> the label of its column."""
+    return {text: spec_of(run.config.noise).label for text, run in {run.noise: run for run in runs}.items()}
 
 
 def gather(store: Store, suite: Suite, runs: list[Planned]) -> Evidence:
     """Read every planned run's result: the only road from a run to a number."""
-    found = Evidence(suite, runs)
-    today = {spec: (harness_code(), method_code(registry.describe(spec).file)) for spec in {run.spec for run in runs}}
-    for run in runs:
-        folder = store.run(run.run_id)
-        found.conflicts += folder.conflicts()
-        try:
-            result = folder.result()
-        except Corrupt as error:
-            found.corrupt[run.run_id] = str(error)
-            continue
-        if result is not None:
-            found.payloads.append(result.payload)
-            found.digests[run.run_id] = result.payload_sha256
-            if (result.payload["code"], result.payload["method_code"]) != today[run.spec]:
-                found.stale.add(run.run_id)
-        elif folder.state() is State.FAILED:
-            found.failed[run.run_id] = str((folder.last_failure() or {}).get("message", "failed"))
+    results = Results(store, [run.run_id for run in runs])
+    found = Evidence(suite, runs, results.payloads, results.facts)
+    found.infos = {name: registry.describe(spec) for name, spec in {r.config.method.name: r.spec for r in runs}.items()}
+    harness = functools.cache(harness_code)  # not asked for before there is a result
+    today = functools.cache(lambda name: (harness(), method_code(found.infos[name].file)))
+    with without_collector():
+        for run in runs:
+            folder = store.run(run.run_id)
+            found.conflicts += folder.conflicts()
+            try:
+                facts = results.read(folder)
+            except Corrupt as error:
+                found.corrupt[run.run_id] = str(error)
+                continue
+            if facts is not None:
+                if (facts.code, facts.method_code) != today(run.config.method.name):
+                    found.stale.add(run.run_id)
+            elif folder.state() is State.FAILED:
+                found.failed[run.run_id] = str((folder.last_failure() or {}).get("message", "failed"))
+    results.remember()
     return found
+
+
+def _once(kind: type[Any], inputs: object, make: Callable[[], Any]) -> Any:
+    """The text or table that `make` returns, or that it returned to an earlier process for equal inputs and code."""
+    name = sha256(canonical([_makers(), inputs]))[:32]
+    with suppress(ValueError):  # nothing is remembered, or something of another form
+        return cast(cache.recall("tables", name), kind, "remembered")
+    value = make()
+    cache.keep("tables", name, value if kind is str else asdict(value))
+    return value
+
+
+@functools.cache
+def _makers() -> list[str]:
+    """All that decides what a table says, besides the records."""
+    installed = set()
+    for folder in sys.path:
+        with suppress(OSError):  # a zip archive, or a folder that is not there
+            installed |= {name for name in os.listdir(folder or ".") if name.endswith(".dist-info")}
+    return [sources(), sys.version, *sorted(name for name in installed if name.startswith(LIBRARIES))]
 
 
 def table_of(found: Evidence, rule: str, head: str, baseline: str) -> Table:
     """The accuracy table of what was gathered."""
-    from bench.evidence.tables import accuracy_table
+    plan: dict[str, Any] = {
+        "methods": found.methods,
+        "columns": found.columns,
+        "rule": rule,
+        "head": head,
+        "baseline": baseline,
+        "failed": found.failed | found.corrupt,
+        "defaults": {run.config.method.name: run.defaults for run in found.runs},
+        "tuned": sorted(name for name, info in found.infos.items() if info.card is not None and info.card.tuned),
+    }
 
-    expected = {run.run_id: run.config.to_dict() for run in found.runs}
-    table = accuracy_table(
-        found.payloads,
-        methods=found.methods,
-        columns=found.columns,
-        rule=rule,
-        head=head,
-        baseline=baseline,
-        expected=expected,
-        failed=found.failed | found.corrupt,
-        defaults={run.config.method.name: run.defaults for run in found.runs},
-        tuned={run.config.method.name for run in found.runs if _tuned(run)},
-    )
+    def computed() -> Table:
+        from bench.evidence.tables import accuracy_table
+
+        expected = {run.run_id: run.config.to_dict() for run in found.runs}
+        return accuracy_table(found.payloads, expected=expected, **plan)
+
+    # a run_id stands for a configuration, a digest for a payload
+    digests = found.digests
+    inputs = ["table", [[run.run_id, digests.get(run.run_id)] for run in found.runs], plan]
+    table: Table = _once(Table, inputs, computed)
     return replace(table, notes=(*table.notes, *_preset_note(found), *_stale_note(found)))
+
+
+def text_of(table: Table, form: str, width: int = 100, colour: bool = False) -> str:
+    """The table in a format of `bench.evidence.writers`; width and colour matter to "text" alone."""
+
+    def written() -> str:
+        from bench.evidence import writers
+
+        if form == "text":
+            return writers.to_text(table, width=width, colour=colour)
+        return writers.WRITERS[form](table)
+
+    text: str = _once(str, ["text", asdict(table), form, width, colour], written)
+    return text
 
 
 def _preset_note(found: Evidence) -> list[str]:
     """The hyper-parameters that the preset sets in place of a method's defaults."""
     said = {}
-    for run in found.runs:
-        own = {field.name: field.default for field in registry.describe(run.spec).fields}
+    for run in {run.config.method.name: run for run in found.runs}.values():
+        own = {field.name: field.default for field in found.infos[run.config.method.name].fields}
         other = [f"{name}={value}" for name, value in run.defaults.items() if value != own[name]]
         if other:
             said[run.config.method.name] = f"{run.config.method.name} ({', '.join(other)})"
@@ -110,25 +173,24 @@ def _stale_note(found: Evidence) -> list[str]:
     return [f"{text} (run --stale rerun trains them again)"] if names else []
 
 
-def _tuned(run: Planned) -> bool:
-    card = registry.describe(run.spec).card
-    return card is not None and bool(card.tuned)
-
-
 def write_table(store: Store, found: Evidence, table: Table) -> list[Path]:
     """Publish the table as CSV, Markdown and LaTeX with the manifest of its inputs; return the paths."""
-    from bench.evidence import writers
-
     folder = store.tables / found.suite.name
     name = "accuracy" if (table.rule, table.head) == ("last", "headline") else f"accuracy-{table.rule}-{table.head}"
-    texts = {"csv": writers.to_csv(table), "md": writers.to_markdown(table), "tex": writers.to_latex(table)}
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
-    for suffix, text in texts.items():
-        paths.append(folder / f"{name}.{suffix}")
-        publish(paths[-1], text.encode(), replace=True)
-    publish(folder / f"{name}.manifest.json", canonical(found.digests), replace=True)
+    for form in ("csv", "md", "tex"):
+        paths.append(folder / f"{name}.{form}")
+        _put(paths[-1], text_of(table, form).encode())
+    _put(folder / f"{name}.manifest.json", canonical(found.digests))
     return paths
+
+
+def _put(path: Path, data: bytes) -> None:
+    with suppress(FileNotFoundError, ValueError):  # none yet, or a link
+        if read_regular(path) == data:
+            return
+    publish(path, data, replace=True)
 
 
 def write_plots(found: Evidence, folder: Path) -> list[Path]:
@@ -176,34 +238,53 @@ def _code() -> str:
 
 def noise_lines(store: Store, found: Evidence) -> list[str]:
     """What the labels of each column really contain, from the stored labels, with the id of every seed."""
-    columns: dict[str, dict[int, dict[str, Any]]] = {}
-    for payload in found.payloads:
-        seeds = columns.setdefault(noise_spec(payload).label, {})
-        seeds.setdefault(payload["config"]["noise"]["seed"], payload)
+    labels = _labels(found.runs)
+    columns: dict[str, dict[int, tuple[RunConfig, Facts]]] = {}
+    for run in found.runs:
+        if (facts := found.facts.get(run.run_id)) is not None:
+            seeds = columns.setdefault(labels[run.noise], {})
+            seeds.setdefault(run.config.noise.seed, (run.config, facts))
     lines = []
     for label, seeds in columns.items():
-        ids = ", ".join(f"{seed} {payload['noise_id']}" for seed, payload in sorted(seeds.items()))
+        runs = [runs for _, runs in sorted(seeds.items())]
+        ids = ", ".join(f"{config.noise.seed} {facts.noise_id}" for config, facts in runs)
         try:
-            cards = [card_of(store, payload) for _, payload in sorted(seeds.items())]
+            stored = [_stored_labels(store, facts.noise_id, facts.truth) for _, facts in runs]
+            settings = [config.to_dict() for config, _ in runs]
+            inputs = [[one["dataset"], one["noise"], sha256(data)] for one, data in zip(settings, stored, strict=True)]
+            names = [facts.noise_id for _, facts in runs]
+            told = list(zip(settings, names, stored, strict=True))
+            lines.append(_once(str, ["noise", inputs], functools.partial(_line, told)))
         except (FileNotFoundError, ValueError) as error:  # the numbers stand without it; the page says so
             lines.append(f"{label}: the stored labels are not readable ({error})")
-        else:
-            rates = [card["effective"] for card in cards]
-            spread = f"; effective {min(rates):.3f} to {max(rates):.3f} over the seeds" if len(set(rates)) > 1 else ""
-            lines.append(noise.card_line(cards[0]) + spread)
         lines.append(f"by noise seed: {ids}")
     return lines
 
 
-def noise_spec(payload: dict[str, Any]) -> noise.NoiseSpec:
-    return noise.NoiseSpec.from_dict({k: v for k, v in payload["config"]["noise"].items() if k != "seed"})
+def _line(told: list[tuple[dict[str, Any], str, bytes]]) -> str:
+    """One column's labels, given as settings of a run, noise_id and stored bytes for each seed."""
+    cards = [_card(config, noise_id, data) for config, noise_id, data in told]
+    rates = [card["effective"] for card in cards]
+    spread = f"; effective {min(rates):.3f} to {max(rates):.3f} over the seeds" if len(set(rates)) > 1 else ""
+    return noise.card_line(cards[0]) + spread
 
 
 def card_of(store: Store, payload: dict[str, Any]) -> dict[str, Any]:
-    """The card of a run's labels, counted on what it trained on. Equal labels of two recipes share one stored file."""
-    data, seed = payload["config"]["dataset"], payload["config"]["noise"]["seed"]
-    name = stored_name(payload["noise_id"], payload["totals"]["train_wrong"] is not None)
-    labels, _ = noise.from_bytes(read_regular(store.noise / f"{name}.npz"), payload["noise_id"])
-    labels = replace(labels, spec=noise_spec(payload), seed=seed)
-    parts = split_of(labels, data, seed)
+    """The card of a run's labels, counted on what it trained on."""
+    truth = payload["totals"]["train_wrong"] is not None
+    return _card(payload["config"], payload["noise_id"], _stored_labels(store, payload["noise_id"], truth))
+
+
+def _stored_labels(store: Store, noise_id: str, truth: bool) -> bytes:
+    return read_regular(store.noise / f"{stored_name(noise_id, truth)}.npz")
+
+
+def _card(config: dict[str, Any], noise_id: str, stored: bytes) -> dict[str, Any]:
+    """The card of labels stored under an id. Equal labels of two recipes share one file: the config tells which."""
+    labels, _ = noise.from_bytes(stored, noise_id)
+    seed = config["noise"]["seed"]
+    spec = noise.NoiseSpec.from_dict({name: value for name, value in config["noise"].items() if name != "seed"})
+    labels = replace(labels, spec=spec, seed=seed)
+    parts = split_of(labels, config["dataset"], seed)
+    data = config["dataset"]
     return noise.card(labels, dataset=data["name"], digest=data["digest"], train_index=parts.train_index)

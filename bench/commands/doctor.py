@@ -3,10 +3,10 @@
 import argparse
 import json
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
-from bench.data import datasets
+from bench.data import datasets, padded
 from bench.data.report import Report
 
 MARKS = {"ok": "ok     ", "note": "note   ", "missing": "MISSING", "broken": "BROKEN "}
@@ -18,6 +18,7 @@ def main(args: argparse.Namespace) -> int:
     if args.skip_broken:
         _skip_broken(name, folder)
     report = datasets.examine(name, folder)
+    report = replace(report, findings=(*report.findings, *padded.findings(name, folder)))
     if args.json:
         print(json.dumps({"usable": report.usable, "folder": str(folder), **asdict(report)}, indent=1))
     else:

@@ -141,7 +141,5 @@ def networks() -> list[dict[str, Any]]:
 def suites() -> list[dict[str, Any]]:
     from bench.sweep import grid
 
-    return [
-        {"name": name, "summary": grid.load(name).title, "runs": len(grid.expand(grid.load(name)))}
-        for name in grid.available()
-    ]
+    known = [(name, grid.load(name)) for name in grid.available()]
+    return [{"name": name, "summary": suite.title, "runs": len(grid.expand(suite))} for name, suite in known]

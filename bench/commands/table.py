@@ -5,14 +5,11 @@ import shutil
 import sys
 import textwrap
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from bench.commands import derived
 from bench.commands.select import baseline_of, planned
+from bench.evidence.cells import Table
 from bench.sweep.store import Store
-
-if TYPE_CHECKING:
-    from bench.evidence.cells import Table
 
 INTEGRITY = 3
 
@@ -33,15 +30,13 @@ def rendered(
     store: Store, found: derived.Evidence, args: argparse.Namespace, form: str = "text"
 ) -> tuple[str, list[Path]]:
     """The table in a format, published beside the records as well; text is followed by the noise of each column."""
-    from bench.evidence import writers
-
     table = derived.table_of(found, args.rule, args.head, baseline_of(args, found.suite, found.runs))
     paths = _written(store, found, table) if found.payloads else []
     if form != "text":
-        return writers.WRITERS[form](table), paths
+        return derived.text_of(table, form), paths
     width = shutil.get_terminal_size((120, 24)).columns
     text = f"{found.suite.title or found.suite.name}\n\n"
-    text += writers.to_text(table, width=width, colour=sys.stdout.isatty())
+    text += derived.text_of(table, "text", width, sys.stdout.isatty())
     lines = derived.noise_lines(store, found)
     if lines:
         text += "\nwrong labels of each column, the same for every method:\n"
@@ -51,7 +46,7 @@ def rendered(
     return text, paths
 
 
-def _written(store: Store, found: derived.Evidence, table: "Table") -> list[Path]:
+def _written(store: Store, found: derived.Evidence, table: Table) -> list[Path]:
     try:
         return derived.write_table(store, found, table)
     except OSError as error:  # a read-only folder of somebody else's results: the table can be read all the same

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from noise import NoiseSpec
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Payload = Mapping[str, Any]
 
@@ -127,6 +128,8 @@ def frame(results: Iterable[Payload]) -> pd.DataFrame:
 
     `head` is "headline" (the mean of the heads that the method reports) or the name of one head.
     """
+    import pandas as pd
+
     rows = []
     for payload in distinct(results):
         facts = {name: fact(payload) for name, fact in _FACTS.items()}

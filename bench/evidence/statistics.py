@@ -8,11 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.special import gammaincinv, ndtr, stdtr, stdtrit
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 ALPHA = 0.05
 NO_SPREAD = 1e-12  # differences of accuracies are multiples of 1 / (size of the test set): below this is rounding

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from bench.evidence.cells import BEST, DAGGER, DASH, DIVERGED, TIED, Cell, Row, Table
 from bench.evidence.grouping import Column, Group, Grouping, group
@@ -22,6 +20,9 @@ from bench.evidence.statistics import (
     sample_sd,
 )
 from bench.evidence.writers import WRITERS, to_csv, to_json, to_latex, to_markdown, to_text
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = [
     "WRITERS",
@@ -112,6 +113,8 @@ def accuracy_table(
 
 def accuracies(grouping: Grouping, column: Column, rule: str = "last", head: str = HEADLINE) -> pd.DataFrame:
     """Return one line per (seed, noise seed, noise_id) and one column per row of the table, NaN where no run is."""
+    import pandas as pd
+
     records = [
         (run["config"]["seed"], run["config"]["noise"]["seed"], run["noise_id"], row.label, value)
         for row in grouping.groups

@@ -13,7 +13,6 @@ from rich import box
 from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
-from tabulate import tabulate
 
 from bench.evidence.cells import Cell, Table
 
@@ -92,6 +91,8 @@ def _inert(text: str) -> str:
 
 def to_markdown(table: Table) -> str:
     """Return a GitHub table between the facts of the header and the notes."""
+    from tabulate import tabulate
+
     rows = [
         [*(_markdown(text) for text in texts[:FACTS]), *(_markdown_cell(cell) for cell in row.cells)]
         for row, texts in zip(table.rows, table.text_rows(), strict=True)

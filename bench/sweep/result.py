@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.files import canonical, is_canonical, parse, sha256
+from bench.files import canonical, is_canonical, parse, parse_loosely, sha256
 
 SCHEMA = 1
 ROUNDING = 1e-9  # by which a sum of shares may exceed 1
@@ -37,15 +37,14 @@ class Corrupt(ValueError):
 
 @dataclass(frozen=True)
 class Result:
-    """What a finished run found (`payload`) and how it came about (`provenance`)."""
+    """What a finished run found (`payload`) and how it came about (`provenance`).
+
+    By `payload_sha256`, the digest of the canonical payload, two finishers of one run compare what they found.
+    """
 
     payload: dict[str, Any]
     provenance: dict[str, Any]
-
-    @property
-    def payload_sha256(self) -> str:
-        """Return the digest by which two finishers of one run compare what they found."""
-        return sha256(canonical(self.payload))
+    payload_sha256: str
 
 
 def run_id_of(config: Mapping[str, Any]) -> str:
@@ -70,10 +69,11 @@ def open_result(data: bytes, run_id: str) -> Result:
     """Return the result in the bytes of a result.json, or raise ValueError with the first reason not to believe it."""
     if not _seal_holds(data):
         raise ValueError("sha256 does not match the record")
-    record = parse(data)
+    record = parse_loosely(data)
     if not isinstance(record, dict) or record.keys() != _FIELDS:
         raise ValueError(f"a result has exactly the fields {', '.join(sorted(_FIELDS))}")
     if not is_canonical(data, record):
+        parse(data)  # says it better where a key is repeated or a number is none
         raise ValueError("is not canonical JSON")
     payload, provenance = record["payload"], record["provenance"]
     if not isinstance(payload, dict) or not isinstance(provenance, dict):
@@ -84,7 +84,7 @@ def open_result(data: bytes, run_id: str) -> Result:
         check_payload(payload, run_id)
     except (KeyError, TypeError, AttributeError) as error:  # a payload of another shape fails where it is first touched
         raise ValueError(f"malformed payload: {error!r}") from None
-    return Result(payload, provenance)
+    return Result(payload, provenance, record["payload_sha256"])
 
 
 def glance(data: bytes, run_id: str) -> bool | None:

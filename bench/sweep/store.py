@@ -75,14 +75,48 @@ class Store:
         except FileNotFoundError:
             return []
 
-    def save_suite(self, name: str, resolved: Mapping[str, Any]) -> Path:
-        """Store a resolved suite under its digest, once: a changed suite is a new file."""
-        data = canonical(resolved)
+    def save_suite(self, name: str, asked: Mapping[str, Any], chosen: Mapping[str, str] | None = None) -> Path:
+        """Store a suite as it was asked for under its digest, once: a changed suite is a new file.
+
+        What the machine that began it has `chosen` for it is stored beside it, and holds wherever the suite goes on.
+        ValueError if another machine was first and chose otherwise.
+        """
+        data = canonical(asked)
         path = self.suites / check_name("suite", name) / f"{sha256(data)[:12]}.json"
         make_folder(path.parent)
+        if chosen:  # before the suite: one that is stored without was begun when there was no choice
+            beside = _choices(path)
+            make_folder(beside.parent)
+            publish(beside, canonical(chosen), replace=False)
+            first = self.chosen(name, asked) or {}
+            if first != chosen:
+                words = ", ".join(f"{key} {value}" for key, value in first.items())
+                raise ValueError(f"suite {name!r} was begun elsewhere just now, with {words}: give the command again")
         if not publish(path, data, replace=False) and not _holds(path, data):
             publish(path, data, replace=True)  # the name says what belongs here: what lay here was damaged
         return path
+
+
+    def chosen(self, name: str, asked: Mapping[str, Any]) -> dict[str, str] | None:
+        """Return what was chosen for a suite when it was begun, {} if there was no choice; None if it was not begun.
+
+        Raises ValueError, naming the file, if that is damaged.
+        """
+        path = self.suites / check_name("suite", name) / f"{sha256(canonical(asked))[:12]}.json"
+        try:
+            data = _read(_choices(path))
+            if data is None:
+                return {} if path.is_file() else None
+            chosen = parse(data)
+        except ValueError as error:
+            raise ValueError(f"{_choices(path)}: damaged: {error}") from None
+        if not isinstance(chosen, dict) or not all(isinstance(value, str) for value in chosen.values()):
+            raise ValueError(f"{_choices(path)}: damaged: no table of words")
+        return chosen
+
+
+def _choices(suite: Path) -> Path:
+    return suite.parent / "chosen" / suite.name
 
 
 class RunFolder:
@@ -130,14 +164,19 @@ class RunFolder:
 
     def result(self) -> Result | None:
         """Return the finished result, None if absent; Corrupt if any rule of validity is broken."""
-        path = self.path / "result.json"
+        data = self.result_bytes()
+        return None if data is None else self.opened(data)
+
+    def result_bytes(self) -> bytes | None:
+        """Return the bytes of result.json, None if absent; Corrupt if it is no regular file."""
+        return _read(self.path / "result.json")
+
+    def opened(self, data: bytes) -> Result:
+        """Return the result that these bytes of result.json are; Corrupt if any rule of validity is broken."""
         try:
-            data = read_regular(path)
             return open_result(data, self.run_id)
-        except (FileNotFoundError, NotADirectoryError):
-            return None
         except ValueError as error:
-            raise Corrupt(path, str(error)) from None
+            raise Corrupt(self.path / "result.json", str(error)) from None
 
     def commit(self, payload: Mapping[str, Any], provenance: Mapping[str, Any]) -> Result:
         """Make the run DONE and return its result; where another finisher was first, return that one's.
@@ -288,13 +327,12 @@ class RunFolder:
 
     def _finished(self, quick: bool) -> State | None:
         try:
-            data = _read(self.path / "result.json") if quick else None
-            diverged = None if data is None else glance(data, self.run_id)
+            data = self.result_bytes()
+            if data is None:
+                return None
+            diverged = glance(data, self.run_id) if quick else None
             if diverged is None:
-                result = self.result()
-                if result is None:
-                    return None
-                diverged = result.payload["diverged"]
+                diverged = self.opened(data).payload["diverged"]
         except Corrupt:
             return State.CORRUPT
         return State.DIVERGED if diverged else State.DONE

@@ -1,0 +1,187 @@
+"""A result is verified once, and no damage hides behind what was remembered of it."""
+
+import copy
+import gc
+import json
+
+import pytest
+
+from bench.files import canonical, sha256
+from bench.sweep import reading
+from bench.sweep.reading import Facts, Payloads, Results
+from bench.sweep.result import seal
+from bench.sweep.store import Corrupt, RunFolder, Store, run_id_of
+
+HEAD = {"test": 9, "val_noisy": 3, "val_clean": 4, "right_fit": 6, "wrong_fit": 1, "wrong_recovered": 3}
+
+
+def payload_of(seed: int) -> dict:
+    config = {"protocol": 1, "method": {"name": "any", "params": {}}, "train": {"epochs": 2}, "seed": seed}
+    epoch = {"heads": {"net1": HEAD}, "loss": [2.3 + seed], "selection": [], "knowledge": [], "scalars": {}}
+    return {
+        **{"schema": 1, "run_id": run_id_of(config), "config": config, "diverged": False, "needs": []},
+        **{"noise_id": f"n{seed}", "dataset_digest": "d", "code": "c", "method_code": f"m{seed}", "num_networks": 1},
+        **{"device_kind": "cpu", "heads": ["net1"], "headline": ["net1"]},
+        "totals": {"test": 10, "val": 4, "train": 10, "train_wrong": seed or None, "trace": 10, "trace_wrong": 4},
+        "history": [copy.deepcopy({"epoch": number, **epoch}) for number in range(2)],
+    }
+
+
+@pytest.fixture(autouse=True)
+def kept(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "lnbench" / "computed" / "results"
+
+
+@pytest.fixture
+def store(tmp_path) -> Store:
+    """Three finished runs."""
+    store = Store(tmp_path / "results")
+    for seed in range(3):
+        payload = payload_of(seed)
+        folder = store.run(payload["run_id"])
+        with folder.lock():
+            folder.commit(payload, {"seconds": 1.5})
+    return store
+
+
+def read(store: Store, ids: list[str] | None = None) -> Results:
+    ids = ids or [payload_of(seed)["run_id"] for seed in range(3)]
+    results = Results(store, ids)
+    for run_id in ids:
+        results.read(store.run(run_id))
+    results.remember()
+    return results
+
+
+def believe_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(RunFolder, "opened", lambda *_: pytest.fail("verified again"))
+
+
+def test_facts_and_payloads_are_those_of_the_records_whether_remembered_or_not(store, monkeypatch):
+    first = read(store)
+    believe_nothing(monkeypatch)
+    again = read(store)
+    for results in (first, again):
+        assert list(results.payloads) == [payload_of(seed) for seed in range(3)]
+        assert results.payloads[-1] == payload_of(2)
+        assert results.payloads[:2] == [payload_of(0), payload_of(1)]
+        for seed in range(3):
+            payload = payload_of(seed)
+            data = (store.run(payload["run_id"]).path / "result.json").read_bytes()
+            facts = Facts(sha256(data), sha256(canonical(payload)), "c", f"m{seed}", f"n{seed}", seed > 0)
+            assert results.facts[payload["run_id"]] == facts
+
+
+def test_what_is_remembered_is_parsed_only_when_somebody_looks(store, monkeypatch):
+    read(store)
+    believe_nothing(monkeypatch)
+    parsed = []
+    monkeypatch.setattr(reading, "parse_loosely", lambda data: parsed.append(data) or json.loads(data))
+    payloads = read(store).payloads
+    assert (len(payloads), bool(payloads), bool(Payloads())) == (3, True, False)
+    assert parsed == []
+    assert [payload["config"]["seed"] for payload in payloads] == [0, 1, 2]
+    assert [payload["config"]["seed"] for payload in payloads] == [0, 1, 2]
+    assert len(parsed) == 3
+
+
+def test_every_damage_is_found_although_the_file_was_believed_before(store):
+    read(store)
+    folder = store.run(payload_of(1)["run_id"])
+    path = folder.path / "result.json"
+    data = path.read_bytes()
+    for position in range(0, len(data), 31):
+        path.write_bytes(data[:position] + bytes([data[position] ^ 1]) + data[position + 1 :])
+        with pytest.raises(Corrupt, match="sha256 does not match"):
+            Results(store, [folder.run_id]).read(folder)
+        with pytest.raises(Corrupt, match="sha256 does not match"):
+            read(store)
+    path.write_bytes(data)
+    assert len(read(store).payloads) == 3
+
+
+def test_a_believed_result_is_not_believed_in_another_runs_folder(store):
+    read(store)
+    first, second = (store.run(payload_of(seed)["run_id"]) for seed in range(2))
+    (second.path / "result.json").write_bytes((first.path / "result.json").read_bytes())
+    with pytest.raises(Corrupt, match="belongs to run"):
+        read(store)
+
+
+def test_a_result_that_changes_between_reading_and_looking_is_refused(store):
+    read(store)
+    results = read(store)
+    path = store.run(payload_of(2)["run_id"]).path / "result.json"
+    path.write_bytes(seal(payload_of(2), {"seconds": 2.5}))
+    with pytest.raises(Corrupt, match="was changed while it was read"):
+        list(results.payloads)
+    path.unlink()
+    with pytest.raises(Corrupt, match="was changed while it was read"):
+        len([*results.payloads])
+
+
+def test_another_result_of_the_same_run_is_verified_and_told_apart(store):
+    first = read(store)
+    run_id = payload_of(2)["run_id"]
+    other = {**payload_of(2), "code": "other"}
+    (store.run(run_id).path / "result.json").write_bytes(seal(other, {}))
+    again = read(store)
+    assert again.facts[run_id].code == "other"
+    assert again.facts[run_id].payload != first.facts[run_id].payload
+    assert again.payloads[2] == other
+
+
+def test_a_run_without_a_result_has_no_facts(store):
+    run_id = run_id_of({"seed": 9})
+    results = Results(store, [run_id])
+    assert results.read(store.run(run_id)) is None
+    assert (results.facts, len(results.payloads)) == ({}, 0)
+
+
+@pytest.mark.parametrize("entry", [None, 7, "abcdef", ["a"] * 6, ["a"] * 5, [1, "b", "c", "d", "e", True], {"a": 1}])
+def test_a_memory_of_another_form_is_left_out(store, kept, entry):
+    first = read(store)
+    (path,) = kept.iterdir()
+    good = path.read_bytes()
+    body = json.dumps({run_id: entry for run_id in first.facts}).encode()
+    for data in (sha256(body).encode() + b"\n" + body, b"nothing", sha256(b"[3]").encode() + b"\n[3]"):
+        path.write_bytes(data)
+        again = read(store)
+        assert again.facts == first.facts
+        assert list(again.payloads) == list(first.payloads)
+        assert path.read_bytes() == good
+
+
+def test_other_checks_and_other_plans_and_folders_remember_apart(store, kept, monkeypatch, tmp_path):
+    read(store)
+    ids = [payload_of(seed)["run_id"] for seed in range(2)]
+    read(store, ids)
+    assert len(list(kept.iterdir())) == 2
+    (tmp_path / "link").symlink_to(store.root)
+    read(Store(tmp_path / "link"), ids)  # the same folder
+    assert len(list(kept.iterdir())) == 2
+    monkeypatch.setattr(reading, "_checkers", lambda: "of tomorrow")
+    read(store, ids)
+    assert len(list(kept.iterdir())) == 3
+
+
+def test_the_collector_is_left_as_it_was_found():
+    states = []
+
+    def fail() -> None:
+        with reading.without_collector():
+            states.append(gc.isenabled())
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    states.append(gc.isenabled())
+    gc.disable()
+    try:
+        with pytest.raises(KeyError):
+            fail()
+        states.append(gc.isenabled())
+    finally:
+        gc.enable()
+    assert states == [False, True, False, False]
