@@ -169,7 +169,8 @@ def _selection(verb: argparse.ArgumentParser) -> None:
         nargs="+",
         metavar="KEY=VALUE",
         default=[],
-        help="such as epochs=5 or optimizer.lr=0.01; METHOD.FIELD=VALUE for a hyper-parameter",
+        help="such as epochs=5, optimizer.lr=0.01 or precision=auto (or float32, bf16, tf32); METHOD.FIELD=VALUE for a "
+        "hyper-parameter",
     )
     what.add_argument(
         "--allow-plugin", action="store_true", help="let a suite file name methods by path: their code will be run"
@@ -197,12 +198,32 @@ def _tabling(verb: argparse.ArgumentParser) -> None:
 def _running(run: argparse.ArgumentParser) -> None:
     how = run.add_argument_group("how to run them (changes no number)")
     how.add_argument("--download", action="store_true", help="fetch a missing dataset into that folder")
-    how.add_argument("--devices", default="auto", metavar="D", help="auto (every GPU, else the CPU), cpu, or cuda:0,1")
+    how.add_argument(
+        "--devices",
+        default="auto",
+        metavar="D",
+        help="auto (every GPU, else the CPU), cpu, or cuda:0,1; what a suite is begun on decides its precision, where "
+        "that is auto, for good",
+    )
     how.add_argument(
         "--per-device",
-        type=int,
+        type=_per_device,
         metavar="N",
-        help="runs at a time on each device (default: 1 a GPU; on the CPU one a core)",
+        help="runs at a time on each device, or auto (the default): on the CPU one a core; on a GPU first 1, then as "
+        "many as fit its memory and as a measurement of half a minute, made once, finds worthwhile, at most 8",
+    )
+    how.add_argument(
+        "--mps",
+        action="store_true",
+        help="let the runs on a GPU share it by NVIDIA's Multi-Process Service, which is started and ended with the "
+        "sweep (needs nvidia-cuda-mps-control)",
+    )
+    how.add_argument(
+        "--checkpoint-every",
+        type=float,
+        metavar="SECONDS",
+        help="at least so long between two checkpoints of a run; 0: after every epoch (default: 30 on a GPU, 0 on the "
+        "CPU); a run that is asked to stop keeps every finished epoch, one that is killed loses at most so much",
     )
     how.add_argument(
         "--start",
@@ -227,8 +248,25 @@ def _running(run: argparse.ArgumentParser) -> None:
         help="write a table of all training samples into the run's folder, after the last epoch or after each: loss, "
         "confidence, prediction, whether selected, new label (.npz; .parquet where pyarrow is installed)",
     )
+    how.add_argument(
+        "--capture",
+        choices=("off", "auto"),
+        default="off",
+        help="auto: on a GPU record the training step once in a pass and replay it, where a check finds the same bits "
+        "and less time; off by default, because it has been tested on CPUs alone and has never yet run on a GPU",
+    )
     how.add_argument("--no-retry-failed", action="store_true", help="leave runs alone that failed in an earlier launch")
     _tabling(run)
+
+
+def _per_device(text: str) -> int | None:
+    """A number of runs, None for auto."""
+    if text == "auto":
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"takes a number of runs or auto, got {text!r}") from None
 
 
 def main(argv: Sequence[str] | None = None) -> int:

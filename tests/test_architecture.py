@@ -26,7 +26,8 @@ HEAVY = ("torch", "torchvision", "pandas", "scipy", "sklearn", "matplotlib", "jo
 # what works without torch: whatever these import as they are imported must not be torch
 TORCHLESS = (
     *("bench.cli", "bench.config", "bench.files", "bench.fingerprint", "bench.data.datasets", "bench.data.noisy"),
-    *("bench.sweep.store", "bench.sweep.grid", "bench.sweep.recipes", "bench.sweep.progress", "bench.sweep.executor"),
+    *("bench.cache", "bench.sweep.reading", "bench.sweep.store", "bench.sweep.grid", "bench.sweep.recipes"),
+    *("bench.sweep.progress", "bench.sweep.executor"),
     *("bench.commands.run", "bench.commands.status", "bench.commands.table", "bench.commands.list"),
     *("bench.commands.show", "bench.commands.plot", "bench.commands.select", "bench.commands.derived"),
     *(f"bench.evidence.{path.stem}" for path in sorted((ROOT / "bench" / "evidence").glob("*.py"))),

@@ -168,9 +168,9 @@ def test_a_dry_run_prints_every_run_and_its_cost_and_creates_nothing(empty, monk
     assert lines[0].endswith(": 2 runs, 0 done already, 2 to do")
     assert [line.split()[:2] for line in lines[1:3]] == [["to", "do"]] * 2
     assert lines[-2] == "on cpu x 1, results in results"
-    price = "about 2.7 s on 1 slot (2.7 s of one), by a few steps of each network here, just now"
-    price += "; methods that pass over the data several times take longer"
-    assert lines[-1] == f"cost: 4 epochs of one network, {price}"  # 4 (58 * .01 + 102 * .001)
+    price = "about 4.7 s on 1 slot (4.7 s of one), by a few steps of each network here, just now, and the arithmetic "
+    price += "of each method counted on a small set"
+    assert lines[-1] == f"cost: 4 epochs of one network, {price}"  # 4 (58 * .01 + 102 * .001) + 2
     assert list(empty.iterdir()) == []
 
 

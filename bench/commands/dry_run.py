@@ -17,17 +17,19 @@ def describe(
     todo: Sequence[Planned],
     states: Mapping[str, State],
     slots: Sequence[Slot],
+    grows: bool = False,
 ) -> None:
-    """Print it; nothing is created."""
+    """Print it; nothing is created. With `grows` a GPU may come to hold more runs than it has slots."""
     open_ids = {run.run_id for run in todo}
     print(f"{suite.title or suite.name}: {len(runs)} runs, {len(runs) - len(todo)} done already, {len(todo)} to do")
     for run in runs:
         print(_line(run, states[run.run_id], run.run_id in open_ids))
     places = Counter(slot.name for slot in slots)
-    print(f"on {', '.join(f'{name} x {count}' for name, count in places.items())}, results in {store.root}")
+    more = " or more" if grows and slots[0].gpu is not None else ""
+    print(f"on {', '.join(f'{name} x {count}{more}' for name, count in places.items())}, results in {store.root}")
     if todo:
         networks = sum(run.networks * run.config.train.epochs for run in todo)
-        time = _time(cost.expected(store, runs, todo, slots), min(len(slots), len(todo)))
+        time = _time(cost.expected(store, runs, todo, slots), _room(slots, len(todo)))
         print(f"cost: {networks:,} epochs of one network, {time}")
 
 
@@ -39,8 +41,16 @@ def _line(run: Planned, state: State, is_open: bool) -> str:
     return f"  {mark:5s} {run.run_id}  {what}  {config.train.network}, {config.train.epochs} epochs{remark}"
 
 
-def _time(price: cost.Cost, slots: int) -> str:
+def _room(slots: Sequence[Slot], runs: int) -> tuple[int, str]:
+    """How many runs compute at a time, and where: those that share a GPU count as one, for they share its time."""
+    if slots[0].gpu is None:
+        return min(len(slots), runs), "slot"
+    return min(len({slot.name for slot in slots}), runs), "GPU"
+
+
+def _time(price: cost.Cost, room: tuple[int, str]) -> str:
     if price.seconds is None:
         return f"time unknown: {price.basis}"
-    places = f"{slots} slot" + ("s" if slots > 1 else "")
-    return f"about {clock(price.seconds / slots)} on {places} ({clock(price.seconds)} of one), by {price.basis}"
+    count, kind = room
+    places = f"{count} {kind}" + ("s" if count > 1 else "")
+    return f"about {clock(price.seconds / count)} on {places} ({clock(price.seconds)} of one), by {price.basis}"

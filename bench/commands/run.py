@@ -6,13 +6,15 @@ import argparse
 import subprocess
 import sys
 from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.commands import derived, dry_run, preflight, table
-from bench.commands.select import baseline_of, data_dir_of, planned
+from bench import hardware
+from bench.commands import derived, preflight, table
+from bench.commands.select import baseline_of, begin, data_dir_of, planned
 from bench.fingerprint import ROOT
-from bench.sweep import devices
+from bench.sweep import devices, timings
 from bench.sweep.grid import Planned
 from bench.sweep.job import Exit
 from bench.sweep.sample_files import untabled
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from bench.sweep.executor import Outcome, Sweep
 
 FINISHED = (State.DONE, State.DIVERGED)
+GPU_CHECKPOINT_SECONDS = 30.0  # writing a state may take as long as an epoch there; on the CPU it takes a hundredth
 
 
 def main(args: argparse.Namespace) -> int:
@@ -35,16 +38,20 @@ def main(args: argparse.Namespace) -> int:
     todo = [
         run for run in runs if _is_open(states[run.run_id], args) or (args.stale == "rerun" and run.run_id in stale)
     ]
+    hardware.check((run.config.train for run in todo), slots)
+    _check(args, slots)
     if args.dry_run:
+        from bench.commands import dry_run  # which imports all that starts runs
+
         preflight.check_methods(todo)
-        dry_run.describe(store, suite, runs, todo, states, slots)
+        dry_run.describe(store, suite, runs, todo, states, slots, grows=args.per_device is None)
         _note_untabled(store, found, args, {run.run_id for run in todo})
         return 0
     sweep: Sweep | None = None
     outcomes: list[Outcome] = []
     if todo:
         preflight.check(store, todo, data_dir_of(args, suite), args.download)
-        store.save_suite(suite.name, suite.to_dict())
+        begin(args, store, suite, runs)
         done = sum(state in FINISHED for state in states.values()) - sum(run.run_id in stale for run in todo)
         sweep, outcomes = _execute(store, todo, done, slots, stale, args, data_dir_of(args, suite))
         if sweep.reason == "signal" and any(outcome.state not in FINISHED for outcome in outcomes):
@@ -52,6 +59,13 @@ def main(args: argparse.Namespace) -> int:
             return 128 + sweep.signal_number if sweep.signals > 1 else Exit.INTERRUPTED
         found = derived.gather(store, suite, runs)
     return _report(store, found, outcomes, sweep, args)
+
+
+def _check(args: argparse.Namespace, slots: Sequence[devices.Slot]) -> None:
+    if args.mps and slots[0].gpu is None:
+        raise ValueError("--mps lets runs share a GPU, and the runs would go to the CPU")
+    if args.checkpoint_every is not None and not 0 <= args.checkpoint_every < float("inf"):
+        raise ValueError(f"--checkpoint-every must be a number of seconds, 0 or more, got {args.checkpoint_every}")
 
 
 def _is_open(state: State, args: argparse.Namespace) -> bool:
@@ -67,14 +81,24 @@ def _execute(
     args: argparse.Namespace,
     data_dir: Path | None,
 ) -> tuple[Sweep, list[Outcome]]:
+    from bench.sweep import mps, packing
     from bench.sweep.executor import Sweep, execute
     from bench.sweep.progress import Progress
 
-    start = args.start if args.start != "auto" else ("fork" if slots[0].gpu is None else "exec")
-    sweep = Sweep(store, slots, data_dir, start, notes=_commit(), rerun=frozenset(stale), per_sample=args.per_sample)
-    longest_first = sorted(todo, key=lambda run: -run.networks * run.config.train.epochs)
-    with Progress(store, longest_first, done) as progress:
-        return sweep, execute(sweep, longest_first, progress)
+    on_gpu = slots[0].gpu is not None
+    start = args.start if args.start != "auto" else ("exec" if on_gpu else "fork")
+    often = args.checkpoint_every if args.checkpoint_every is not None else (GPU_CHECKPOINT_SECONDS if on_gpu else 0.0)
+    how: dict[str, Any] = {"per_sample": args.per_sample, "capture": args.capture, "checkpoint_seconds": often}
+    longest_first = timings.read(store, todo, "cuda" if on_gpu else "cpu").longest_first(todo)
+    shared: AbstractContextManager[dict[str, str]] = mps.daemon() if args.mps else nullcontext({})
+    with shared as environment:
+        if on_gpu and args.per_device is None and len(todo) > len(slots):
+            room = packing.plan(longest_first[0], slots, environment, args.capture)
+            slots, how = room.slots, how | {"shares": room.shares, "gpus": room.gpus}
+        how["environment"] = environment
+        sweep = Sweep(store, slots, data_dir, start, notes=_commit(), rerun=frozenset(stale), **how)
+        with Progress(store, longest_first, done) as progress:
+            return sweep, execute(sweep, longest_first, progress)
 
 
 def _commit() -> dict[str, Any]:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
+from typing import Any
 
-from bench.files import canonical
 from bench.fingerprint import ROOT
+from bench.sweep import timings
 from bench.sweep.devices import Slot
+from bench.sweep.forkserver import environment
 from bench.sweep.grid import Planned
 from bench.sweep.store import Store
+from bench.sweep.timings import Past, Setup
+
+OUTSIDE = 1.0  # seconds of a run that are not training, where no record tells
 
 
 @dataclass(frozen=True)
@@ -25,76 +29,137 @@ class Cost:
     basis: str
 
 
+@dataclass(frozen=True)
+class Work:
+    """A run by what it computes: its parts in forward passes of one sample, and how often its method repeats them."""
+
+    trained: float
+    scored: float
+    factor: float
+
+    @property
+    def size(self) -> float:
+        """Forward passes, or what costs as much."""
+        return timings.FORWARDS * self.factor * self.trained + self.scored
+
+
 def expected(store: Store, runs: Sequence[Planned], todo: Sequence[Planned], slots: Sequence[Slot]) -> Cost:
-    """Seconds of one slot for `todo`; a probe's figure leaves the start of processes out."""
-    recorded = _recorded(store, runs)
-    if recorded is not None:
-        per_unit, count = recorded
-        return Cost(per_unit * sum(_units(run) for run in todo), f"the times of {count} finished runs of this suite")
-    seconds = 0.0
-    measured: dict[bytes, dict[str, float] | None] = {}
+    """Seconds of one slot for `todo`.
+
+    A run whose like is finished costs what that took. The others cost their arithmetic, counted for their method and
+    timed for their network: in finished runs of other methods, or else in a few steps now.
+    """
+    past = timings.read(store, runs, "cpu" if slots[0].gpu is None else "cuda")
+    seconds, known = 0.0, []
     for run in todo:
-        train_config = run.config.train
-        told = (train_config.network, train_config.batch_size, train_config.precision, train_config.threads)
-        key = canonical([*told, train_config.channels_last, run.config.dataset.name])
-        if key not in measured:
-            print(f"measuring a few steps of {train_config.network} ...", file=sys.stderr)
-            measured[key] = _probe(run, slots[0])
-        figures = measured[key]
-        if figures is None:
-            return Cost(None, "the probe of a network failed; start the sweep to learn more")
-        train, scored = _samples(run)
-        seconds += run.networks * run.config.train.epochs * (train * figures["train"] + scored * figures["evaluate"])
-    basis = "a few steps of each network here, just now; methods that pass over the data several times take longer"
-    return Cost(seconds, basis)
+        told = _recorded(past, run)
+        seconds += told or 0.0
+        known.append(told is not None)
+    count = sum(len(past.by_method[key]) for key in {_of_method(run) for run in todo} & past.by_method.keys())
+    bases = [f"the times of {count} finished runs"] if any(known) else []
+    strange = [run for run, is_known in zip(todo, known, strict=True) if not is_known]
+    if strange:
+        others = _counted(past, runs, strange, slots[0])
+        if others.seconds is None:
+            return others
+        seconds += others.seconds
+        bases.append(others.basis)
+    return Cost(seconds, "; for the others by ".join(bases))
 
 
-def _recorded(store: Store, runs: Sequence[Planned]) -> tuple[float, int] | None:
-    rates = []
-    for run in runs:
-        try:
-            result = store.run(run.run_id).result()
-        except ValueError:  # damaged: it will be trained again
+def _of_method(run: Planned) -> tuple[Setup, str]:
+    kind = timings.kind_of(run)
+    return kind.setup, kind.method
+
+
+def _recorded(past: Past, run: Planned) -> float | None:
+    """What runs of the same kind took, else runs of the same method scaled by epochs and samples."""
+    kind = timings.kind_of(run)
+    if same := past.same.get(kind):
+        return median(same)
+    if rates := past.by_method.get((kind.setup, kind.method)):
+        return (past.outside or 0.0) + median(rates) * timings.size_of(kind, run.networks)
+    return None
+
+
+def _counted(past: Past, runs: Sequence[Planned], todo: Sequence[Planned], slot: Slot) -> Cost:
+    """The cost of runs whose method has no record here."""
+    factors = _factors(past, runs, todo)
+    total = len(todo) * (OUTSIDE if past.outside is None else past.outside)
+    figures: dict[Setup, dict[str, float] | None] = {}
+    by_records = False
+    for run in todo:
+        work, setup = _work(run, factors), timings.kind_of(run).setup
+        rates = _plain_rates(past, setup, factors)
+        if rates:
+            by_records = True
+            total += median(rates) * work.size
             continue
-        if result is not None and len(result.payload["history"]) == result.provenance.get("epochs_this_attempt"):
-            rates.append(float(result.provenance["seconds"]) / _units(run))
-    return (median(rates), len(rates)) if rates else None
+        if setup not in figures:
+            print(f"measuring a few steps of {setup.network} ...", file=sys.stderr)
+            figures[setup] = _probe(run, slot)
+        timed = figures[setup]
+        if timed is None:
+            return Cost(None, "the probe of a network failed; start the sweep to learn more")
+        total += work.factor * work.trained * timed["train"] + work.scored * timed["evaluate"]
+    steps = ["finished runs of other methods"] if by_records else []
+    steps += ["a few steps of each network here, just now"] if figures else []
+    return Cost(total, f"{' and '.join(steps)}, and {_said(todo, factors)}")
 
 
-def _units(run: Planned) -> int:
-    return run.networks * run.config.train.epochs
+def _said(todo: Sequence[Planned], factors: dict[str, float | None]) -> str:
+    lost = sorted({run.config.method.name for run in todo if factors.get(run.spec) is None})
+    text = "the arithmetic of each method counted on a small set"
+    return f"{text} (not of {', '.join(lost)}: taken for one pass over the data)" if lost else text
 
 
-def _samples(run: Planned) -> tuple[int, int]:
-    """Training samples of an epoch, and samples scored after it."""
-    info, data = run.info, run.config.dataset
-    total = data.train_limit or info.train_size
-    held_out = round(data.val * total)
-    train = total - held_out - data.trusted
-    held_out += info.val_size
-    train = min(train, info.epoch_size or train)
-    return train, min(data.test_limit or info.test_size, info.test_size) + held_out + min(
-        run.config.train.trace_samples, train
-    )
+def _work(run: Planned, factors: dict[str, float | None]) -> Work:
+    passes = run.networks * run.config.train.epochs
+    trained, scored = timings.samples_of(run.config, run.info)
+    return Work(float(passes * trained), float(passes * scored), factors.get(run.spec) or 1.0)
+
+
+def _plain_rates(past: Past, setup: Setup, factors: dict[str, float | None]) -> list[float]:
+    """Seconds per forward pass in finished runs of methods whose arithmetic has been counted."""
+    found = []
+    for timing in past.timings:
+        factor = factors.get(timing.kind.method)
+        if timing.kind.setup == setup and factor is not None:
+            trained, scored = timing.kind.samples
+            plain = timings.FORWARDS * trained + scored
+            found.append(timing.rate * plain / (timings.FORWARDS * factor * trained + scored))
+    return found
+
+
+def _factors(past: Past, runs: Sequence[Planned], todo: Sequence[Planned]) -> dict[str, float | None]:
+    """How much arithmetic each method of `todo`, and each that has records, takes: by its spec and by its name."""
+    recorded = {timing.kind.method for timing in past.timings}
+    asked: dict[str, Planned] = {run.spec: run for run in todo}
+    for run in runs:
+        if run.config.method.name in recorded:
+            asked.setdefault(run.spec, run)
+    print(f"counting the arithmetic of {len(asked)} methods ...", file=sys.stderr)
+    jobs = [[spec, run.config.to_dict(), asdict(run.info)] for spec, run in asked.items()]
+    counted = _ask("bench.training.work", [], Slot(None, 0), json.dumps(jobs))
+    if not isinstance(counted, list):
+        counted = [None] * len(asked)
+    factors = dict(zip(asked, counted, strict=True))
+    return {run.config.method.name: factors[spec] for spec, run in asked.items()} | factors
 
 
 def _probe(run: Planned, slot: Slot) -> dict[str, float] | None:
+    job = json.dumps([run.config.to_dict(), asdict(run.info)])
     device = "cpu" if slot.gpu is None else "cuda:0"
-    environment = {
-        **os.environ,
-        "CUDA_VISIBLE_DEVICES": slot.gpu or "",
-        "OMP_NUM_THREADS": str(run.config.train.threads),
-    }
-    command = [
-        sys.executable,
-        "-m",
-        "bench.training.probe",
-        json.dumps([run.config.to_dict(), asdict(run.info)]),
-        device,
-    ]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    try:
-        figures: dict[str, float] = json.loads(done.stdout)
-    except ValueError:  # it died: no figure
-        return None
+    figures: dict[str, float] | None = _ask("bench.training.probe", [job, device], slot)
     return figures
+
+
+def _ask(module: str, words: Sequence[str], slot: Slot, text: str = "") -> Any:
+    """The JSON that a module of ours prints in a process of its own, given `text` to read; None if it died."""
+    command = [sys.executable, "-P", "-m", module, *words]
+    shown = environment({"CUDA_VISIBLE_DEVICES": slot.gpu or "", "OMP_NUM_THREADS": "1"})
+    done = subprocess.run(command, cwd=ROOT, env=shown, input=text, capture_output=True, text=True, check=False)
+    try:
+        return json.loads(done.stdout)
+    except ValueError:
+        return None

@@ -2,10 +2,12 @@
 
 import contextlib
 import os
-import queue
 import shutil
 import subprocess
-from collections.abc import Iterator
+import threading
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 
 
@@ -26,12 +28,36 @@ def visible_gpus() -> list[str]:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         return [word.strip() for word in visible.split(",") if word.strip() and word.strip() != "-1"]
+    return [row[0] for row in _query("index")]
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """What nvidia-smi tells of a GPU; memory in MiB."""
+
+    name: str
+    free: float
+    total: float
+
+
+def describe_gpu(gpu: str) -> Gpu | None:
+    """A GPU by its index or UUID; None where nvidia-smi tells nothing of it."""
+    rows = _query("name,memory.free,memory.total", f"--id={gpu}")
+    try:
+        ((name, free, total),) = rows
+        return Gpu(name, float(free), float(total))
+    except ValueError:  # no row, or "[N/A]" for a number
+        return None
+
+
+def _query(fields: str, *more: str) -> list[list[str]]:
+    """What nvidia-smi says, a row a GPU; nothing where it is absent or fails."""
     if shutil.which("nvidia-smi") is None:
         return []
-    listed = subprocess.run(
-        ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"], capture_output=True, text=True, check=False
-    )
-    return listed.stdout.split() if listed.returncode == 0 else []
+    command = ["nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader,nounits", *more]
+    listed = subprocess.run(command, capture_output=True, text=True, check=False)
+    rows = listed.stdout.splitlines() if listed.returncode == 0 else []
+    return [[word.strip() for word in row.split(",")] for row in rows if row.strip()]
 
 
 def slots(devices: str, per_device: int | None, threads: int) -> list[Slot]:
@@ -62,18 +88,63 @@ def slots(devices: str, per_device: int | None, threads: int) -> list[Slot]:
 
 
 class Leases:
-    """Hands each slot to one holder at a time."""
+    """Hands each slot to one holder at a time, in the order of asking; a device may be held to fewer than it has."""
 
-    def __init__(self, places: list[Slot]) -> None:
-        self._free: queue.SimpleQueue[Slot] = queue.SimpleQueue()
-        for place in places:
-            self._free.put(place)
+    def __init__(self, places: Sequence[Slot], limits: Mapping[str, int] | None = None) -> None:
+        """`limits` says how many slots of a device, by its name, may be held at once: at first; others, all."""
+        self._places = list(places)
+        self._most = Counter(slot.name for slot in places)  # that a device may ever have again
+        self._limits = {**self._most, **(limits or {})}
+        self._held: set[Slot] = set()
+        self._waiting: deque[Future[Slot]] = deque()
+        self._lock = threading.Lock()
 
     @contextlib.contextmanager
     def lease(self) -> Iterator[Slot]:
         """Hold a slot, waiting for one to become free."""
-        slot = self._free.get()
+        turn: Future[Slot] = Future()
+        with self._lock:
+            self._waiting.append(turn)
+            self._hand_out()
+        slot = turn.result()
         try:
             yield slot
         finally:
-            self._free.put(slot)
+            with self._lock:
+                self._held.discard(slot)
+                self._hand_out()
+
+    def held(self, device: str) -> int:
+        """How many slots of a device, by its name, are held."""
+        with self._lock:
+            return self._count()[device]
+
+    def allow(self, device: str, number: int) -> int:
+        """Let `number` slots of a device be held at once, if it may have so many; return how many it has now.
+
+        What is held stays so: with fewer slots than holders, the next one waits longer.
+        """
+        with self._lock:
+            self._limits[device] = max(1, min(number, self._most[device]))
+            self._hand_out()
+            return self._limits[device]
+
+    def lower(self, device: str) -> int:
+        """Take a slot from a device for good, but never its last; return how many it has now."""
+        with self._lock:
+            self._most[device] = self._limits[device] = max(1, self._limits[device] - 1)
+            return self._limits[device]
+
+    def _count(self) -> Counter[str]:
+        return Counter(slot.name for slot in self._held)
+
+    def _hand_out(self) -> None:
+        """Give what is free to whoever has waited longest, from the device with the fewest runs."""
+        while self._waiting:
+            count = self._count()
+            free = [s for s in self._places if s not in self._held and count[s.name] < self._limits[s.name]]
+            if not free:
+                return
+            slot = min(free, key=lambda s: count[s.name])
+            self._held.add(slot)
+            self._waiting.popleft().set_result(slot)

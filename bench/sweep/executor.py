@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import signal
 import socket
+import sys
 import threading
 import time
 import uuid
@@ -21,10 +22,12 @@ from typing import Any, Protocol
 
 from joblib import Parallel, delayed
 
-from bench.sweep.devices import Leases, Slot
+from bench.files import remove
+from bench.sweep.devices import Gpu, Leases, Slot
 from bench.sweep.forkserver import Child, ForkServer, spawn_exec
 from bench.sweep.grid import Planned
-from bench.sweep.job import CLASSES, STORAGE_ERRORS, Exit, Job
+from bench.sweep.job import CLASSES, RESOURCES, STORAGE_ERRORS, Exit, Job
+from bench.sweep.packing import Packing
 from bench.sweep.store import RunFolder, State, Store
 
 RETRIES = {"killed": 2, "oom": 1, "io": 0, "error": 0}  # further attempts in one launch, from the checkpoint
@@ -33,6 +36,7 @@ GRACE_SECONDS = 20.0  # between asking children to stop and killing them
 PRELOADED = ("torch", "torch._dynamo", "numpy")
 BREAKER = 3  # quick failures in a row that stop the sweep: a dead device must not eat the queue
 BREAKER_SECONDS = 60.0
+LOOK_SECONDS = 1.0  # between two looks at what a run has told of its memory
 BUSY_SECONDS = 1.0  # between two looks at a run that another launcher holds
 
 
@@ -76,17 +80,24 @@ class Sweep:
     launch: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
     rerun: frozenset[str] = frozenset()  # run_ids to train again although other code has finished them
     per_sample: str | None = None  # which epochs get a table of the training samples: "last", "every" or none
+    capture: str = "off"  # whether steps are recorded and replayed, as a Job has it
+    checkpoint_seconds: float = 0.0  # between two checkpoints of a run at least, as a Job has it
+    environment: dict[str, str] = field(default_factory=dict)  # of the runs, beside what the supervisor has itself
+    shares: dict[str, int] = field(default_factory=dict)  # device -> runs at a time, once their memory is known to fit
+    gpus: dict[str, Gpu] = field(default_factory=dict)  # device -> what was free of it before the first run
     reason: str = ""  # "signal", "storage" or "breaker" where nothing new is started
     halted: str = ""  # why nothing new is started; empty: go on
     children: set[Child] = field(default_factory=set)
     lock: threading.Lock = field(default_factory=threading.Lock)
     crowded: set[str] = field(default_factory=set)  # runs that ran out of memory beside others
+    uncaptured: set[str] = field(default_factory=set)  # runs that have failed once: their steps are not captured
     signals: int = 0
     signal_number: int = 0  # the first that came
     recent: deque[tuple[str, str, float]] = field(default_factory=lambda: deque(maxlen=BREAKER))
 
     def __post_init__(self) -> None:
-        self.leases = Leases(self.slots)
+        self.leases = Leases(self.slots, dict.fromkeys(self.shares, 1))
+        self.packing = Packing(self.leases, self.shares, self.gpus) if self.shares else None
         self.server = ForkServer(preload=PRELOADED) if self.start == "fork" else None
 
     def spawn(self, job: Job, folder: RunFolder, slot: Slot, threads: int) -> Child:
@@ -98,6 +109,7 @@ class Sweep:
             "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
             "PYTHONFAULTHANDLER": "1",
             "PYTHONHASHSEED": "0",
+            **self.environment,
         }
         log = folder.path / "log.txt"
         if self.server is not None:
@@ -111,6 +123,10 @@ class Sweep:
             children = list(self.children)
         for child in children:
             child.send_signal(number)
+
+    def over(self) -> bool:
+        """Whether nothing new is to be started."""
+        return bool(self.halted)
 
     def note_failure(self, run: Planned, failure: str, several_methods: bool) -> None:
         """Stop the sweep if everything fails at once; one broken method alone does not."""
@@ -161,11 +177,13 @@ def supervise(
 ) -> tuple[Planned, Outcome | Again]:
     """Take one run to its end on a leased slot, or ask for another try."""
     folder = sweep.store.run(run.run_id)
-    if sweep.halted:
+    if sweep.over():
         return run, Outcome(run.run_id, folder.state())
     if folder.locked():
         return run, Again.LATER
     with sweep.leases.lease() as slot:
+        if sweep.over():  # since it waited
+            return run, Outcome(run.run_id, folder.state())
         reporter.started(run, slot)
         started = time.monotonic()
         try:
@@ -202,8 +220,15 @@ def _attempts(sweep: Sweep, run: Planned, slot: Slot, alone: bool) -> Outcome | 
             return Outcome(run.run_id, state)
         if code == Exit.BUSY and silent:
             return Again.LATER  # another launcher trains it; it will be done, or ours
-        if code == Exit.INTERRUPTED or (code < 0 and sweep.halted):
+        if code == Exit.INTERRUPTED or (sweep.halted and (code < 0 or code == Exit.UNCAPTURED)):
             return Outcome(run.run_id, State.INTERRUPTED)
+        without = run.run_id in sweep.uncaptured
+        sweep.uncaptured.add(run.run_id)  # whatever ended it, the next attempt runs its steps as they are written
+        if code == Exit.UNCAPTURED and not without:  # no failure of the run: on from its checkpoint
+            with suppress(OSError):
+                end = {"class": CLASSES[Exit.UNCAPTURED], "final": False, "message": message}
+                folder.close_attempts(end, sweep.launch)
+            continue
         failures[failure] += 1
         spent = failures[failure] > RETRIES[failure]
         with suppress(OSError):  # where nothing can be written, the outcome alone tells
@@ -217,6 +242,7 @@ def _attempts(sweep: Sweep, run: Planned, slot: Slot, alone: bool) -> Outcome | 
             return Outcome(run.run_id, State.INTERRUPTED)
         if failure == "oom" and not alone:
             sweep.crowded.add(run.run_id)
+            _shrink(sweep, slot)
             return Again.ALONE
         if spent or sweep.halted:
             return Outcome(run.run_id, State.FAILED if spent else folder.state(), failure, message)
@@ -228,18 +254,37 @@ def _once(sweep: Sweep, run: Planned, slot: Slot, folder: RunFolder, failures: C
     data_dir = str(sweep.data_dir) if sweep.data_dir else None
     rerun, notes = run.run_id in sweep.rerun, _notes(sweep, slot)
     config, root = run.config.to_dict(), str(sweep.store.root)
-    job = Job(config, run.spec, root, data_dir, device, final, notes, rerun, sweep.per_sample)
+    capture = "off" if run.run_id in sweep.uncaptured else sweep.capture
+    how: dict[str, Any] = {"per_sample": sweep.per_sample, "capture": capture}
+    how["checkpoint_seconds"] = sweep.checkpoint_seconds
+    job = Job(config, run.spec, root, data_dir, device, final, notes, rerun, **how)
     folder.path.mkdir(parents=True, exist_ok=True)
+    remove(folder.path / RESOURCES)  # of an earlier attempt
     child = sweep.spawn(job, folder, slot, run.config.train.threads)
     with sweep.lock:
         sweep.children.add(child)
     if sweep.halted:  # the signal came between the look and the start
         child.send_signal(signal.SIGTERM)
     try:
-        return child.wait()
+        return _watched(sweep, child, slot, folder)
     finally:
         with sweep.lock:
             sweep.children.discard(child)
+
+
+def _watched(sweep: Sweep, child: Child, slot: Slot, folder: RunFolder) -> int:
+    """Wait for a child, and until it is known look for what it takes of its GPU: others may then run beside it."""
+    while sweep.packing is not None and not sweep.packing.heard(slot, folder.path):
+        with suppress(TimeoutError):
+            return child.wait(LOOK_SECONDS)
+    return child.wait()
+
+
+def _shrink(sweep: Sweep, slot: Slot) -> None:
+    """Let one run less share a GPU on which memory was short."""
+    if slot.gpu is not None and sweep.leases.held(slot.name) > 1:
+        number = sweep.leases.lower(slot.name)
+        print(f"{slot.name} was out of memory: {number} at a time from here on", file=sys.stderr)
 
 
 def _failure(code: int) -> tuple[str, str]:
@@ -248,7 +293,8 @@ def _failure(code: int) -> tuple[str, str]:
         return "killed", f"killed by {named.get(-code, f'signal {-code}')}"
     if code == 0:
         return "error", "the process ended with 0 but left no valid result"
-    return CLASSES.get(code, "error"), f"the process ended with {code}"  # type: ignore[call-overload]
+    failure = CLASSES.get(code, "error")  # type: ignore[call-overload]
+    return failure if failure in RETRIES else "error", f"the process ended with {code}"
 
 
 def _refusal(error: Exception) -> str:
@@ -256,7 +302,8 @@ def _refusal(error: Exception) -> str:
 
 
 def _notes(sweep: Sweep, slot: Slot) -> dict[str, Any]:
-    return {**sweep.notes, "launch": sweep.launch, "slot": slot.name}
+    sharing = {} if slot.gpu is None else {"sharing": sweep.leases.held(slot.name)}  # runs on this GPU, it included
+    return {**sweep.notes, "launch": sweep.launch, "slot": slot.name, **sharing}
 
 
 def _begun(sweep: Sweep, folder: RunFolder) -> int:

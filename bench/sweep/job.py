@@ -18,13 +18,22 @@ class Exit(IntEnum):
     BUSY = 73
     IO = 74
     INTERRUPTED = 75
+    UNCAPTURED = 76  # its steps could not be captured: another process has to run them as they are written
 
 
-CLASSES = {Exit.ERROR: "error", Exit.OOM: "oom", Exit.IO: "io", Exit.INTERRUPTED: "interrupted"}
+CLASSES = {
+    Exit.ERROR: "error",
+    Exit.OOM: "oom",
+    Exit.IO: "io",
+    Exit.INTERRUPTED: "interrupted",
+    Exit.UNCAPTURED: "uncaptured",
+}
 
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)  # the storage's fault, whatever was being written
 STORAGE_ERRORS = (*FULL, errno.EROFS, errno.EACCES)
+
+RESOURCES = "resources.json"  # in the folder of a run: how much GPU memory its process has held, once it knows
 
 
 @dataclass(frozen=True)
@@ -40,6 +49,8 @@ class Job:
     notes: dict[str, Any] = field(default_factory=dict)  # for the provenance: launch id, commit, slot
     rerun: bool = False  # train again what other code has finished
     per_sample: str | None = None  # write tables of the training samples: of the "last" epoch, or of "every" one
+    capture: str = "off"  # record steps and replay them: "off", "auto" (on a GPU) or "always" (or fail)
+    checkpoint_seconds: float = 0.0  # between two checkpoints at least; 0: one after every epoch
 
     def to_argv(self) -> list[str]:
         return [json.dumps(asdict(self))]

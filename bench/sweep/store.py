@@ -96,7 +96,6 @@ class Store:
             publish(path, data, replace=True)  # the name says what belongs here: what lay here was damaged
         return path
 
-
     def chosen(self, name: str, asked: Mapping[str, Any]) -> dict[str, str] | None:
         """Return what was chosen for a suite when it was begun, {} if there was no choice; None if it was not begun.
 

@@ -23,14 +23,20 @@ from typing import Any
 import numpy as np
 import torch
 
+from bench import hardware
 from bench.config import RunConfig
 from bench.data.prepare import prepare
+from bench.files import canonical, publish
 from bench.fingerprint import harness_code, method_code
 from bench.sweep.forking import PARENT_VARIABLE, die_with_parent
-from bench.sweep.job import CLASSES, FULL, STORAGE_ERRORS, Exit, Job
+from bench.sweep.job import CLASSES, FULL, RESOURCES, STORAGE_ERRORS, Exit, Job
 from bench.sweep.sample_files import SampleFiles, official_index
+from bench.sweep.saver import Saver
 from bench.sweep.store import Busy, Corrupt, RunFolder, Store
 from bench.training import checkpoint
+from bench.training.capture import CaptureFailed
+from bench.training.pace import memory_mb
+from bench.training.recorders import recorder
 from bench.training.samples_table import Tables
 from bench.training.trainer import Interrupted, Outcome, Trainer
 from methods import registry
@@ -90,10 +96,13 @@ def _locked(job: Job, config: RunConfig, folder: RunFolder, stop: threading.Even
     except BaseException as error:  # also SystemExit and KeyboardInterrupt raised by a method: they end one run
         code = classify(error, job.results)
         end = {"class": CLASSES[code], "final": job.final.get(CLASSES[code], True), "message": _one_line(error)}
-        if code in (Exit.INTERRUPTED, Exit.IO):  # nothing is wrong with the run
+        if code in (Exit.INTERRUPTED, Exit.IO, Exit.UNCAPTURED):  # nothing is wrong with the run
             end["final"] = False
         if code is not Exit.INTERRUPTED:
             end["traceback"] = traceback.format_exc()
+        if code is Exit.UNCAPTURED:
+            print(f"capture failed, to be run without: {_one_line(error)}", flush=True)
+        elif code is not Exit.INTERRUPTED:
             traceback.print_exc()
     with suppress(OSError):  # a full disk takes this record too; the exit code tells
         folder.end_attempt(attempt, end | {"seconds": time.monotonic() - started})
@@ -136,7 +145,7 @@ def _train(
     device, noise_folder, tables = torch.device(job.device), Path(job.results) / "noise", SampleFiles(folder.path)
     data = prepare(config, Path(job.data_dir) if job.data_dir else None, noise_folder, device)
     method = registry.create(job.method, **config.method.params)
-    trainer = Trainer(config, data, method, device)
+    trainer = Trainer(config, data, method, device, recorder(job.capture, device))
     resumed = _newest_state(folder, config.run_id, device)
     if resumed is not None:
         trainer.restore(resumed)
@@ -148,10 +157,20 @@ def _train(
         index = official_index(config, noise_folder, data.noise_id, data.truth)
         trainer.tables = Tables(job.per_sample, lambda epoch, table: tables.write(epoch, {"index": index, **table}))
 
-    def save(state: checkpoint.State) -> None:
-        folder.save_checkpoint(state.epoch, checkpoint.to_bytes(state))
+    saver, began = Saver(folder, job.checkpoint_seconds), time.monotonic()
 
-    outcome = trainer.run(save, stop.is_set)
+    def save(state: checkpoint.State) -> None:
+        saver.save(state)
+        if len(state.history) == (resumed.epoch if resumed else 0) + 1:
+            _tell_memory(folder, device)
+
+    try:
+        outcome = trainer.run(save, stop.is_set)
+    except BaseException:  # a stop above all: what has been trained is kept
+        with suppress(OSError):  # the first error is the one to report
+            saver.flush()
+        raise
+    training = time.monotonic() - began
     digest = folder.save_predictions(_predictions(outcome, data.info.num_classes))
     payload = outcome.payload | {"predictions_sha256": digest, **code_now}
     seconds = time.monotonic() - started
@@ -159,6 +178,8 @@ def _train(
     gpu = torch.cuda.max_memory_allocated() / 2**20 if device.type == "cuda" else None
     provenance = {
         "seconds": seconds,
+        "training_seconds": training,
+        "start_seconds": started - _process_start(),
         "epochs_this_attempt": len(outcome.payload["history"]) - (resumed.epoch if resumed else 0),
         "peak_memory_mb": memory,
         "peak_gpu_memory_mb": gpu,
@@ -167,6 +188,21 @@ def _train(
     }
     folder.commit(payload, provenance)
     folder.drop_checkpoints()
+
+
+def _tell_memory(folder: RunFolder, device: torch.device) -> None:
+    """Tell the supervisor what one epoch takes of a GPU, so that it knows how many more runs fit."""
+    if memory := memory_mb(device):
+        publish(folder.path / RESOURCES, canonical({"memory_mb": memory}), replace=True)
+
+
+def _process_start() -> float:
+    """When this process began, by the clock of time.monotonic; now where that is not known."""
+    try:
+        fields = Path("/proc/self/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        return int(fields[19]) / os.sysconf("SC_CLK_TCK")  # the 22nd field; two stand before what is split here
+    except (OSError, ValueError, IndexError):  # not Linux
+        return time.monotonic()
 
 
 def _newest_state(folder: RunFolder, run_id: str, device: torch.device) -> checkpoint.State | None:
@@ -197,6 +233,8 @@ def classify(error: BaseException, results: str) -> Exit:
     """The exit code for what ended a run; `results` is the folder whose failures are the storage's, not the run's."""
     if isinstance(error, Interrupted):
         return Exit.INTERRUPTED
+    if isinstance(error, CaptureFailed):
+        return Exit.UNCAPTURED
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return Exit.OOM
     if isinstance(error, RuntimeError) and "can't allocate memory" in str(error):  # torch's words on the CPU
@@ -212,7 +250,7 @@ def environment(job: Job) -> dict[str, Any]:
     return {
         "host": socket.gethostname(),
         "pid": os.getpid(),
-        "device": torch.cuda.get_device_name(0) if job.device.startswith("cuda") else _processor(),
+        "device": torch.cuda.get_device_name(0) if job.device.startswith("cuda") else hardware.processor().name,
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": np.__version__,
@@ -221,18 +259,14 @@ def environment(job: Job) -> dict[str, Any]:
     }
 
 
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:  # not Linux, or /proc is hidden
-        return platform.machine()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
-
-
 def _one_line(error: BaseException) -> str:
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    ended = main(sys.argv[1:])
+    if ended == Exit.UNCAPTURED:  # the interpreter's own end may break on what the capture left of the device
+        sys.stdout.flush()
+        os._exit(ended)
+    sys.exit(ended)

@@ -154,9 +154,11 @@ def plan(odd: Path) -> Callable[..., list[Planned]]:
 def launch(forked: None, tmp_path: Path) -> Callable[..., list[Outcome]]:
     """Execute runs in this process as `run` does; another call is another launch."""
 
-    def go(runs: Sequence[Planned], results: str = "results", slots: int = 1, start: str = "fork") -> list[Outcome]:
+    def go(
+        runs: Sequence[Planned], results: str = "results", slots: int = 1, start: str = "fork", capture: str = "off"
+    ) -> list[Outcome]:
         store = Store(tmp_path / results)
-        sweep = Sweep(store, [Slot(None, number) for number in range(slots)], None, start)
+        sweep = Sweep(store, [Slot(None, number) for number in range(slots)], None, start, capture=capture)
         go.sweep = sweep  # type: ignore[attr-defined]
         return executor.execute(sweep, runs, Hearer())
 

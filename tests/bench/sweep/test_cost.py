@@ -1,46 +1,74 @@
-"""What a sweep will cost is told from what its finished runs took, or else from a few real steps."""
+"""What a sweep will cost is told from what finished runs took, or else from a few real steps and counted arithmetic."""
 
 import dataclasses
+import json
 import os
 
 import pytest
 
+from bench.files import canonical
 from bench.sweep import cost
-from bench.sweep.cost import expected
+from bench.sweep.cost import OUTSIDE, expected
 from bench.sweep.devices import Slot
 from bench.sweep.store import Store
 
 CPU = [Slot(None, 0)]
 
-BASIS = "a few steps of each network here, just now; methods that pass over the data several times take longer"
+COUNTED = "the arithmetic of each method counted on a small set"
+PROBED = f"a few steps of each network here, just now, and {COUNTED}"
 
 
 @pytest.fixture
 def priced(monkeypatch):
-    """Probes that answer at once; returns the list of runs that were probed."""
-    probed = []
+    """Probes that answer at once, and factors by method, 1 where none is set; returns both, as (probed, factors)."""
+    probed, factors = [], {}
 
-    def probe(run, slot):
-        probed.append(run)
-        return {"train": 0.01, "evaluate": 0.001}
+    def ask(module, words, slot, text=""):
+        if module == "bench.training.probe":
+            probed.append(json.loads(words[0])[0])
+            return {"train": 0.01, "evaluate": 0.001}
+        return [factors.get(config["method"]["name"], 1.0) for _, config, _ in json.loads(text)]
 
-    monkeypatch.setattr(cost, "_probe", probe)
-    return probed
+    monkeypatch.setattr(cost, "_ask", ask)
+    return probed, factors
 
 
-def test_a_probe_is_scaled_by_networks_epochs_and_samples(plan, tmp_path, priced):
+def passes(train: float, scored: float) -> float:
+    return train * 0.01 + scored * 0.001
+
+
+# of 64 samples 6 are held out: 58 train; scored are 64 test, 6 validation and 58 or 32 trace samples
+ONE_EPOCH = passes(58, 64 + 6 + 32)
+
+
+def test_a_probe_is_scaled_by_networks_epochs_and_samples_and_the_start_of_a_run_is_added(plan, tmp_path, priced):
     runs = plan("ce", "co_teaching", epochs=3)
     price = expected(Store(tmp_path), runs, runs, CPU)
-    # of 64 samples 6 are held out: 58 train; scored are 64 test, 6 validation and 32 trace samples
-    assert price.seconds == pytest.approx((1 + 2) * 3 * (58 * 0.01 + (64 + 6 + 32) * 0.001))
-    assert price.basis == BASIS
-    assert len(priced) == 1  # both train the same network in the same way
+    assert price.seconds == pytest.approx((1 + 2) * 3 * ONE_EPOCH + 2 * OUTSIDE)
+    assert price.basis == PROBED
+    assert len(priced[0]) == 1  # both train the same network in the same way
+
+
+def test_what_a_method_does_more_than_once_with_its_samples_costs_that_much_more(plan, tmp_path, priced):
+    priced[1]["co_teaching"] = 3.5
+    runs = plan("ce", "co_teaching", epochs=3)
+    price = expected(Store(tmp_path), runs, runs, CPU)
+    more = 2 * 3 * passes(58 * 3.5, 64 + 6 + 32)
+    assert price.seconds == pytest.approx(3 * ONE_EPOCH + more + 2 * OUTSIDE)
+
+
+def test_a_method_that_cannot_be_counted_is_named_and_taken_for_one_pass(plan, tmp_path, priced):
+    priced[1]["co_teaching"] = None
+    runs = plan("ce", "co_teaching", epochs=3)
+    price = expected(Store(tmp_path), runs, runs, CPU)
+    assert price.seconds == pytest.approx((1 + 2) * 3 * ONE_EPOCH + 2 * OUTSIDE)
+    assert price.basis == f"{PROBED} (not of co_teaching: taken for one pass over the data)"
 
 
 def test_each_network_is_probed_once(plan, tmp_path, priced):
     runs = plan("ce", epochs=3) + plan("ce", epochs=4)
     expected(Store(tmp_path), runs, runs, CPU)
-    assert len(priced) == 1
+    assert len(priced[0]) == 1
     wider = [
         dataclasses.replace(
             run, config=dataclasses.replace(run.config, train=dataclasses.replace(run.config.train, batch_size=9))
@@ -48,7 +76,7 @@ def test_each_network_is_probed_once(plan, tmp_path, priced):
         for run in runs
     ]
     expected(Store(tmp_path), runs, [*runs, *wider], CPU)
-    assert len(priced) == 3  # the first network again, and once with the other batches
+    assert len(priced[0]) == 3  # the first network again, and once with the other batches
 
 
 def test_limits_above_the_data_cost_no_more_than_the_data(plan, priced, tmp_path):
@@ -57,21 +85,62 @@ def test_limits_above_the_data_cost_no_more_than_the_data(plan, priced, tmp_path
     train = dataclasses.replace(run.config.train, trace_samples=10_000)
     whole = dataclasses.replace(run, config=dataclasses.replace(run.config, dataset=data, train=train))
     price = expected(Store(tmp_path), [whole], [whole], CPU)
-    assert price.seconds == pytest.approx(1437 * 0.01 + (360 + 1437) * 0.001)
+    assert price.seconds == pytest.approx(passes(1437, 360 + 1437) + OUTSIDE)
+
+
+def whole(result) -> float:
+    """Seconds from the start of a run's process."""
+    return result.provenance["seconds"] + result.provenance["start_seconds"]
 
 
 def test_finished_runs_tell_more_than_a_probe(plan, launch, tmp_path, priced):
     runs = plan("ce", seeds=(0, 1))
     launch(runs[:1])
     store = Store(tmp_path / "results")
-    seconds = store.run(runs[0].run_id).result().provenance["seconds"]
+    result = store.run(runs[0].run_id).result()
     price = expected(store, runs, runs[1:], CPU)
-    assert price.seconds == pytest.approx(seconds)
-    assert price.basis == "the times of 1 finished runs of this suite"
-    assert priced == []
+    assert price.seconds == pytest.approx(whole(result))
+    assert price.basis == "the times of 1 finished runs"
+    assert priced[0] == []
+    # training alone grows with the epochs
+    longer = expected(store, runs, plan("ce", epochs=30), CPU)
+    training = result.provenance["training_seconds"]
+    assert longer.seconds == pytest.approx(whole(result) + 9 * training)
     path = store.run(runs[0].run_id).path / "result.json"
     path.write_bytes(path.read_bytes()[:-1])
-    assert expected(store, runs, runs, CPU).basis == BASIS
+    assert expected(store, runs, runs, CPU).basis == PROBED
+
+
+def test_finished_runs_of_another_method_time_the_network_that_both_train(plan, launch, tmp_path, priced):
+    runs = plan("ce", "co_teaching")
+    launch(runs[:1])
+    priced[1].update({"ce": 1.0, "co_teaching": 2.0})
+    store = Store(tmp_path / "results")
+    provenance = store.run(runs[0].run_id).result().provenance
+    size = 58 * 3 + 64 + 6 + 32
+    training = provenance["training_seconds"] * 2 * (58 * 3 * 2 + 64 + 6 + 32) / size  # two networks, twice the work
+    outside = provenance["seconds"] + provenance["start_seconds"] - provenance["training_seconds"]
+    price = expected(store, runs, runs[1:], CPU)
+    assert price.seconds == pytest.approx(training + outside)
+    assert price.basis == f"finished runs of other methods, and {COUNTED}"
+    both = expected(store, runs, runs, CPU)
+    assert both.seconds == pytest.approx(price.seconds + whole(store.run(runs[0].run_id).result()))
+    assert both.basis == f"the times of 1 finished runs; for the others by {price.basis}"
+    assert priced[0] == []
+
+
+def test_the_records_of_a_gpu_do_not_price_a_cpu_and_of_a_shared_gpu_a_run_has_its_share(plan, launch, tmp_path):
+    runs = plan("ce", seeds=(0, 1))
+    launch(runs[:1])
+    store = Store(tmp_path / "results")
+    path = store.run(runs[0].run_id).path / "result.json"
+    seconds = whole(store.run(runs[0].run_id).result())
+    record = json.loads(path.read_bytes())
+    record["payload"]["device_kind"] = "cuda"
+    record["provenance"]["attempts"][-1]["sharing"] = 4
+    path.write_bytes(canonical(record))
+    assert expected(store, runs, runs[1:], [Slot("0", 0)]).seconds == pytest.approx(seconds / 4)
+    assert cost.timings.read(store, runs, "cpu").timings == []
 
 
 def test_a_failed_probe_gives_no_figure(plan, tmp_path, monkeypatch):
@@ -86,6 +155,7 @@ def test_a_real_probe_measures_from_whatever_folder_it_is_asked(plan, tmp_path, 
     monkeypatch.chdir(tmp_path)
     runs = plan("ce")
     price = expected(Store(tmp_path / "results"), runs, runs, CPU)
+    assert price.basis == PROBED
     assert price.seconds is not None
-    assert 0 < price.seconds < 60
+    assert OUTSIDE < price.seconds < 60
     assert os.listdir(tmp_path) == ["odd.py"]

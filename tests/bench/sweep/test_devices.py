@@ -6,7 +6,7 @@ import time
 import pytest
 
 from bench.sweep import devices
-from bench.sweep.devices import Leases, Slot, slots, visible_gpus
+from bench.sweep.devices import Gpu, Leases, Slot, describe_gpu, slots, visible_gpus
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_gpus_are_counted_by_nvidia_smi_and_not_by_torch(monkeypatch, tmp_path):
     tool = tmp_path / "nvidia-smi"
     monkeypatch.setenv("PATH", str(tmp_path))
     assert visible_gpus() == []
-    tool.write_text('#!/bin/sh\necho 0\necho 1\n[ "$1 $2" = "--query-gpu=index --format=csv,noheader" ]\n')
+    tool.write_text('#!/bin/sh\necho 0\necho 1\n[ "$1 $2" = "--query-gpu=index --format=csv,noheader,nounits" ]\n')
     tool.chmod(0o755)
     assert visible_gpus() == ["0", "1"]
     tool.write_text("#!/bin/sh\necho NVIDIA-SMI has failed\nexit 9\n")
@@ -116,3 +116,77 @@ def test_a_slot_comes_back_when_its_holder_fails():
             raise RuntimeError("it fails")
     with leases.lease() as slot:
         assert slot == Slot(None, 0)
+
+
+def test_a_gpu_tells_its_name_and_memory_by_nvidia_smi_or_nothing_at_all(monkeypatch, tmp_path):
+    tool = tmp_path / "nvidia-smi"
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert describe_gpu("0") is None
+    asked = '[ "$1 $3" = "--query-gpu=name,memory.free,memory.total --id=GPU-8a" ] || exit 9'
+    tool.write_text(f"#!/bin/sh\n{asked}\necho NVIDIA H100 80GB HBM3, 80995, 81559\n")
+    tool.chmod(0o755)
+    assert describe_gpu("GPU-8a") == Gpu("NVIDIA H100 80GB HBM3", 80995.0, 81559.0)
+    assert describe_gpu("GPU-9b") is None
+    tool.write_text("#!/bin/sh\necho Odd, [N/A], [N/A]\n")
+    assert describe_gpu("GPU-8a") is None
+
+
+class Holder:
+    """A thread that takes a slot and keeps it until told."""
+
+    def __init__(self, leases: Leases) -> None:
+        self.slot: Slot | None = None
+        self.got, self.leave = threading.Event(), threading.Event()
+        self.thread = threading.Thread(target=self.take, args=(leases,))
+        self.thread.start()
+
+    def take(self, leases: Leases) -> None:
+        with leases.lease() as self.slot:
+            self.got.set()
+            self.leave.wait(20)
+
+    def end(self) -> None:
+        self.leave.set()
+        self.thread.join()
+
+
+def queued(leases: Leases, count: int) -> list[Holder]:
+    """Holders who ask one after the other."""
+    holders = []
+    for _ in range(count):
+        asked = len(leases._waiting) + len(leases._held)
+        holders.append(Holder(leases))
+        while len(leases._waiting) + len(leases._held) == asked:
+            time.sleep(0.001)
+    return holders
+
+
+def test_a_device_opens_and_closes_slots_while_runs_hold_some_and_who_waits_longest_is_next():
+    leases = Leases([Slot("0", number) for number in range(4)], {"cuda:0": 1})
+    first, second, third, fourth = queued(leases, 4)
+    assert [holder.got.is_set() for holder in (first, second, third, fourth)] == [True, False, False, False]
+    assert leases.allow("cuda:0", 3) == 3
+    assert second.got.wait(5)
+    assert third.got.wait(5)
+    assert not fourth.got.is_set()
+    assert leases.held("cuda:0") == 3
+    assert leases.lower("cuda:0") == 2
+    first.end()
+    assert not fourth.got.wait(0.05)  # two are held, as many as there may be
+    second.end()
+    assert fourth.got.wait(5)
+    third.end()
+    fourth.end()
+    assert leases.allow("cuda:0", 4) == 2  # lowered for good
+    assert leases.lower("cuda:0") == 1
+    assert leases.lower("cuda:0") == 1
+    assert leases.allow("cuda:0", 0) == 1
+    assert leases.held("cuda:0") == 0
+
+
+def test_runs_go_to_the_device_with_the_fewest():
+    leases = Leases([Slot(gpu, number) for gpu in ("0", "1") for number in range(2)])
+    holders = queued(leases, 3)
+    assert [holder.slot.gpu for holder in holders] == ["0", "1", "0"]
+    for holder in holders:
+        holder.end()

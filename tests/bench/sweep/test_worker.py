@@ -16,9 +16,10 @@ from bench.files import canonical
 from bench.sweep import store, worker
 from bench.sweep.devices import Slot
 from bench.sweep.executor import Sweep
-from bench.sweep.job import Exit, Job
+from bench.sweep.job import RESOURCES, Exit, Job
 from bench.sweep.store import State, Store
 from bench.sweep.worker import classify
+from bench.training.capture import CaptureFailed
 from bench.training.trainer import Interrupted
 
 
@@ -44,12 +45,12 @@ def start(forked, tmp_path):
     """Start the process of one run and return it with its folder."""
     children = []
 
-    def go(run, results="results"):
+    def go(run, results="results", **how):
         store = Store(tmp_path / results)
         sweep = Sweep(store, [Slot(None, 0)], None, "fork")
         folder = store.run(run.run_id)
         folder.path.mkdir(parents=True, exist_ok=True)
-        job = Job(run.config.to_dict(), run.spec, str(store.root), None, "cpu", {}, {"launch": "by hand"})
+        job = Job(run.config.to_dict(), run.spec, str(store.root), None, "cpu", {}, {"launch": "by hand"}, **how)
         children.append(sweep.spawn(job, folder, sweep.slots[0], 1))
         return children[-1], folder
 
@@ -205,6 +206,7 @@ def test_the_code_of_a_result_is_that_of_its_start_even_if_the_method_is_edited_
     ("error", "code"),
     [
         (Interrupted(), Exit.INTERRUPTED),
+        (CaptureFailed("ce, pass 'train': no"), Exit.UNCAPTURED),
         (torch.OutOfMemoryError("CUDA out of memory"), Exit.OOM),
         (MemoryError(), Exit.OOM),
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), Exit.OOM),
@@ -289,3 +291,67 @@ def test_a_checkpoint_of_another_kind_of_device_is_set_aside(plan, start):
     child, folder = start(run)
     assert child.wait(20) == Exit.OK
     assert folder.result().provenance["epochs_this_attempt"] == 3
+
+
+def test_where_checkpoints_are_rare_a_stop_keeps_every_finished_epoch_and_the_bytes(plan, start, launch, tmp_path):
+    (run,) = plan(order="wait", at=2)
+    child, folder = start(run, checkpoint_seconds=1000.0)
+    wait_for(tmp_path, "wait")
+    assert folder.checkpoints() == []
+    child.send_signal(signal.SIGTERM)
+    assert child.wait(30) == Exit.INTERRUPTED
+    assert folder.epochs_done() == 2
+    assert start(run, checkpoint_seconds=1000.0)[0].wait(30) == Exit.OK
+    assert epochs_of(tmp_path) == ["wait0", "wait1", "wait2", "wait2"]
+    launch([run], "whole")
+    assert payloads(tmp_path / "results") == payloads(tmp_path / "whole")
+
+
+def test_where_checkpoints_are_rare_a_failure_keeps_every_finished_epoch(plan, start):
+    (run,) = plan(order="raise", at=2)
+    child, folder = start(run, checkpoint_seconds=1000.0)
+    assert child.wait(30) == Exit.ERROR
+    assert folder.epochs_done() == 2
+
+
+def test_a_killed_run_loses_what_it_has_trained_since_its_last_checkpoint_and_no_more(plan, start, launch, tmp_path):
+    # every epoch takes 0.1 s and more, so that each second one is due at the latest
+    (run,) = plan(order="slow", epochs=20)
+    child, folder = start(run, checkpoint_seconds=0.15)
+    deadline = time.monotonic() + 40
+    while len(epochs_of(tmp_path) if (tmp_path / "epochs").exists() else []) < 12:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.kill(child.pid, signal.SIGKILL)
+    child.wait(10)
+    begun = len(epochs_of(tmp_path))
+    kept = [epoch for epoch, _ in folder.checkpoints()]
+    assert kept[0] >= begun - 1 - 2  # of the finished ones, at most 0.15 s and one epoch are lost
+    assert start(run)[0].wait(40) == Exit.OK
+    assert len(epochs_of(tmp_path)) == begun + 20 - kept[0]
+    launch([run], "whole")
+    assert payloads(tmp_path / "results") == payloads(tmp_path / "whole")
+
+
+def test_what_a_run_takes_of_a_gpu_is_told_after_its_first_epoch(plan, tmp_path, monkeypatch):
+    (run,) = plan(order="raise", at=2)
+    root = tmp_path / "results"
+    job = Job(run.config.to_dict(), run.spec, str(root), None, "cpu")
+    told = []
+    monkeypatch.setattr(worker, "memory_mb", lambda device: told.append(device.type) or 123.5)
+    monkeypatch.setattr(worker.signal, "signal", lambda *_: None)
+    assert worker.main(job.to_argv()) == Exit.ERROR
+    path = root / "runs" / run.run_id / RESOURCES
+    assert json.loads(path.read_bytes()) == {"memory_mb": 123.5}
+    assert told == ["cpu"]
+    assert worker.main(job.to_argv()) == Exit.OK  # goes on after epoch 2: its own first one tells again
+    assert told == ["cpu", "cpu"]
+
+
+def test_a_run_tells_how_long_it_trained_and_how_long_its_process_took_to_begin(plan, start):
+    (run,) = plan()
+    child, folder = start(run)
+    assert child.wait(30) == Exit.OK
+    provenance = folder.result().provenance
+    assert 0 < provenance["training_seconds"] < provenance["seconds"]
+    assert 0 <= provenance["start_seconds"] < 30
