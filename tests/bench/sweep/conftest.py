@@ -50,6 +50,9 @@ class Odd(LossMethod):
             time.sleep(0.1)
         if not self.order or clock.epoch != self.at or len(list(done.iterdir())) >= self.times:
             return
+        if self.order == "wait":  # who waits for the file sends a signal at once
+            self.wait(done)
+            return
         (done / uuid.uuid4().hex).touch()
         if self.order.startswith("signal "):
             os.kill(os.getpid(), int(self.order.split()[1]))
@@ -68,12 +71,10 @@ class Odd(LossMethod):
             raise RuntimeError("the method gave up")
         elif self.order == "full disk":
             raise OSError(28, "No space left on device")
-        elif self.order == "wait":
-            self.wait()
         elif self.order == "sleep":
             time.sleep(60)
 
-    def wait(self):
+    def wait(self, done):
         """Go on when a signal has come, which the trainer looks for between two batches, or when told by a file."""
         caught = []
 
@@ -82,6 +83,7 @@ class Odd(LossMethod):
 
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
             signal.signal(number, passing_on(signal.getsignal(number)))
+        (done / uuid.uuid4().hex).touch()
         deadline = time.monotonic() + 30
         while not caught and not (HERE / "go on").exists() and time.monotonic() < deadline:
             time.sleep(0.01)
