@@ -98,9 +98,8 @@ def _imported(node: ast.AST) -> list[str]:
     return [name for name in names if name.startswith("methods.")]
 
 
-_seen: dict[
-    str, Source
-] = {}  # sha256 of a file's bytes -> what counts of it, for the files that this process asked for
+# sha256 of a file's bytes -> what counts of it, for the files that this process asked for
+_seen: dict[str, Source] = {}
 
 
 @functools.cache

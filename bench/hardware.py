@@ -6,7 +6,6 @@ Nothing here imports torch: a processor is asked by its flags, a GPU by nvidia-s
 import os
 import platform
 import shutil
-import subprocess
 import sys
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench.config import TrainConfig
-from bench.sweep.devices import Slot, slots
+from bench.sweep.devices import Slot, query, slots
 
 CPUINFO = Path("/proc/cpuinfo")
 FLAGS = ("amx_bf16", "amx_tile", "avx512_bf16", "avx512f", "avx2")
@@ -107,13 +106,8 @@ def _compiler() -> str:
 
 def _capability(gpus: Collection[str]) -> float | None:
     """The lowest compute capability of these GPUs, each named by its index or its UUID's beginning; None if unknown."""
-    if shutil.which("nvidia-smi") is None:
-        return None
-    query = ["nvidia-smi", "--query-gpu=index,uuid,compute_cap", "--format=csv,noheader"]
-    listed = subprocess.run(query, capture_output=True, text=True, check=False)
-    told = [[word.strip() for word in line.split(",")] for line in listed.stdout.splitlines()]
-    rows = [row for row in told if len(row) == 3]  # "No devices were found" is none
-    if listed.returncode != 0 or not rows:
+    rows = [row for row in query("index,uuid,compute_cap") if len(row) == 3]  # "No devices were found" is none
+    if not rows:
         return None
     meant = [[row for row in rows if gpu == row[0] or row[1].startswith(gpu)] for gpu in gpus]
     among = [row for found in meant for row in found] if all(meant) else rows  # a slice of a GPU has a name of its own

@@ -142,4 +142,4 @@ def suites() -> list[dict[str, Any]]:
     from bench.sweep import grid
 
     known = [(name, grid.load(name)) for name in grid.available()]
-    return [{"name": name, "summary": suite.title, "runs": len(grid.expand(suite))} for name, suite in known]
+    return [{"name": name, "summary": suite.title, "runs": len(grid.plan(suite))} for name, suite in known]

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 PIXEL_CAP = 64_000_000  # of one image, also while it is resized: a larger one is no photograph but a bomb
+MOST_THREADS = 16
 _UNSPEAKABLE = re.compile("[\\0\\\\\\n\ud800-\udfff]")  # what no line of UTF-8 can hold; Windows' separator
 
 
@@ -168,4 +169,4 @@ def _hush() -> None:
 @cache
 def _pool(process: int) -> ThreadPoolExecutor:
     """The threads of this process: those of its parent do not live on in a fork."""
-    return ThreadPoolExecutor(max(2, len(os.sched_getaffinity(0))), "decode")
+    return ThreadPoolExecutor(min(max(2, len(os.sched_getaffinity(0))), MOST_THREADS), "decode")

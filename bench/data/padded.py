@@ -4,6 +4,9 @@ A copy is a folder: `train.u8` and `test.u8` hold padded images, `labels.i64` th
 written last, says that they are whole, how they looked when they were, and what they were made from. A copy that was
 killed on the way is made again; of two processes that want one, one waits for the other.
 
+Who opens a copy believes its pixels for the sizes and times of their files and of those they were read from, and hashes
+only the labels: hashing pixels would read all of what is to be mapped. `findings`, for `doctor`, hashes them too.
+
 A channels, H x W pixels.
 """
 
@@ -32,7 +35,7 @@ from bench.files import publish, sha256
 FOLDER = Path(".lnbench", "padded")  # in the data folder
 SPARE = 2**28  # bytes that stay free on the disk
 CHUNK = 1000  # images padded and written at once
-VERSION = 1  # of what the files hold
+VERSION = 1  # of what the files hold; part of a copy's name, so that each version of the code finds its own
 LABELS, COMPLETE = "labels.i64", "complete.json"
 PARTS = ("train", "test")
 
@@ -126,7 +129,7 @@ def copy_of(info: DatasetInfo, form: Form, folder: Path, sources: dict[str, list
     image = (info.shape[0], info.shape[1] + info.margin, info.shape[2] + info.margin)
     one = math.prod(form.shape(image))
     told = {"version": VERSION, "name": info.name, "digest": info.digest, "form": str(form), "sources": sources}
-    home = folder / FOLDER / f"{info.name}-{info.digest[:12]}-{form}"
+    home = folder / FOLDER / f"{info.name}-{info.digest[:12]}-{form}-v{VERSION}"
     return Copy(home, told, {"train": info.train_size * one, "test": info.test_size * one})
 
 

@@ -1,8 +1,9 @@
 """The data set of a run: a large one is shared with every other run on this machine, and there in a moment.
 
 The first run reads and verifies all official files and leaves a padded copy (see `padded`); those after it map that.
-It is believed as long as the official files have the sizes and times they had then; one that was changed means that
-all are read and verified anew.
+It is believed as long as the official files, and its own, have the sizes and times they had then; a file that was
+changed means that all are read and verified anew. Labels are hashed by every run, pixels are not: what rots on the disk
+and keeps size and time is found by `doctor` alone, which hashes a copy's pixels.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class SharedImages:
         return self.read()[rows]
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[np.uint8]:
-        return np.asarray(self.read(), dtype)
+        return np.array(self.read(), dtype, copy=copy)
 
 
 def load(

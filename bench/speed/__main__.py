@@ -67,9 +67,13 @@ def parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="write everything measured; without FILE to results/speed/<time>-<level>.json",
     )
-    made.add_argument("--device", default="auto", metavar="D", help="auto (a GPU, else the CPU), cpu or cuda:0")
+    made.add_argument("--device", default="auto", metavar="D", help="auto (a GPU, else the CPU), cpu or cuda:N")
     made.add_argument("--all", action="store_true", help="variants too that no run takes here, such as bf16")
-    made.add_argument("--precision", choices=("float32", "tf32", "bf16"), help="of ours in step, epoch and profile")
+    made.add_argument(
+        "--precision",
+        choices=("float32", "tf32", "bf16"),
+        help="of ours in step, epoch and profile; bf16 is slow on a CPU without AMX",
+    )
     made.add_argument("--network", nargs="+", metavar="N", help="in step, epoch, profile and accuracy")
     made.add_argument("--samples", type=int, metavar="N", help="images of a round: input, epoch, profile, accuracy")
     made.add_argument("--suite", metavar="S", help="of sweep (default: quickstart) and accuracy (all_methods)")
@@ -118,7 +122,7 @@ def _device(asked: str) -> str:
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if asked not in [f"cuda:{number}" for number in range(count)]:
         have = ", ".join(f"cuda:{number}" for number in range(count)) or "no GPU"
-        raise ValueError(f"--device takes auto, cpu or cuda:0; got {asked!r}, this machine has {have}")
+        raise ValueError(f"--device takes auto, cpu or cuda:N; got {asked!r}, this machine has {have}")
     return asked
 
 

@@ -28,6 +28,7 @@ from bench.speed.images import dataset as random_images
 from bench.speed.images import shape_for
 from bench.speed.peer import Crops, Items, Peer, Recipe
 from bench.sweep import grid
+from bench.sweep.devices import visible_gpus
 from bench.sweep.recipes import uniform
 from bench.training import networks
 from bench.training.trainer import Trainer
@@ -46,8 +47,14 @@ EPOCHS = 200  # of the run of which rounds are epochs: as many as papers train
 def taken_by_default(network: str, device: str) -> dict[str, Any]:
     """The precision and the layout that a run of a network's usual images gets on a device when nobody asks for any."""
     precision = uniform(images_for(network, 1, 1).info).get("precision", TrainConfig.precision)
-    chosen = hardware.choose(device).precision if precision == grid.AUTO else precision
+    chosen = hardware.choose(in_our_words(device)).precision if precision == grid.AUTO else precision
     return {"precision": chosen, "channels_last": TrainConfig.channels_last}
+
+
+def in_our_words(device: str) -> str:
+    """How `--devices` names a device that torch counts among those it is shown."""
+    kind, _, number = device.partition(":")
+    return device if kind == "cpu" else f"cuda:{visible_gpus()[int(number)]}"
 
 
 def config(spec: str, network: str, data: Dataset, *, batch: int, seed: int = 0, **train: Any) -> RunConfig:

@@ -29,6 +29,7 @@ class Pair:
     bar: float | None = None  # the ratio to reach
     samples: int = 0  # of a round
     facts: Mapping[str, Any] = field(default_factory=dict)  # of both sides, for the record
+    sides: tuple[str, str] = ("ours", "peer")  # what a line calls them
 
     @property
     def ratios(self) -> list[float]:
@@ -54,7 +55,7 @@ class Pair:
     def line(self) -> str:
         """One line for a terminal: the level's ratio first."""
         spreads = {"wall": spread(self.ratios), "cpu": spread(self.cpu_ratios)}
-        rounds = f"in {len(self.ratios)} rounds"
+        rounds = f"in {len(self.ratios)} round{'s' if len(self.ratios) > 1 else ''}"
         if self.ours_cpu:
             other = "wall" if self.figure == "cpu" else "cpu"
             words = {"wall": "wall", "cpu": "CPU-seconds"}
@@ -63,7 +64,9 @@ class Pair:
             ratio = f"{spreads['wall'][:-1]} {rounds})"
         bar = "" if self.bar is None else f"; bar {self.bar:g}x"
         memory = "" if self.peak_mib is None else f"; peak {self.peak_mib:,.0f} MiB"
-        times = f"ours {median(self.ours):.3f} s, peer {median(self.peer):.3f} s"
+        times = ", ".join(
+            f"{side} {median(taken):.3f} s" for side, taken in zip(self.sides, (self.ours, self.peer), strict=True)
+        )
         return f"{self.name}: {ratio}{bar}; {times}{self._rates()}{memory}"
 
     def _rates(self) -> str:

@@ -17,7 +17,7 @@ from statistics import median
 from bench.files import canonical
 from bench.fingerprint import ROOT
 from bench.speed.options import CheckFailed, Options, Report
-from bench.speed.ours import CROSS_ENTROPY, NOISE
+from bench.speed.ours import CROSS_ENTROPY, NOISE, in_our_words
 from bench.speed.pairs import Cost, in_turns, measured, paired
 from bench.sweep.store import Store
 
@@ -53,6 +53,7 @@ def measure(options: Options) -> Report:
             f"sweep, {runs} runs, {n} a device against 1",
             rounds[str(n)],
             rounds["1"],
+            sides=(f"{n} at a time", "one"),
             bar=BAR if options.kind == "cpu" and asked == [] else None,  # of the whole quick start
             facts={
                 "runs": runs,
@@ -81,7 +82,7 @@ def words(options: Options) -> list[str]:
 
 def run(asked: Sequence[str], folder: Path, options: Options) -> str:
     """Do `run_bench.py run` in a process of its own; return what it printed, ValueError if it fails."""
-    devices = ["--devices", options.device, "--results", str(folder)]
+    devices = ["--devices", in_our_words(options.device), "--results", str(folder)]
     return command(["run", *asked, *devices])
 
 

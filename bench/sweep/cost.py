@@ -12,7 +12,7 @@ from typing import Any
 
 from bench.fingerprint import ROOT
 from bench.sweep import timings
-from bench.sweep.devices import Slot
+from bench.sweep.devices import Slot, shown
 from bench.sweep.forkserver import environment
 from bench.sweep.grid import Planned
 from bench.sweep.store import Store
@@ -157,8 +157,8 @@ def _probe(run: Planned, slot: Slot) -> dict[str, float] | None:
 def _ask(module: str, words: Sequence[str], slot: Slot, text: str = "") -> Any:
     """The JSON that a module of ours prints in a process of its own, given `text` to read; None if it died."""
     command = [sys.executable, "-P", "-m", module, *words]
-    shown = environment({"CUDA_VISIBLE_DEVICES": slot.gpu or "", "OMP_NUM_THREADS": "1"})
-    done = subprocess.run(command, cwd=ROOT, env=shown, input=text, capture_output=True, text=True, check=False)
+    variables = environment({**shown(slot.gpu), "OMP_NUM_THREADS": "1"})
+    done = subprocess.run(command, cwd=ROOT, env=variables, input=text, capture_output=True, text=True, check=False)
     try:
         return json.loads(done.stdout)
     except ValueError:

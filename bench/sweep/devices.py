@@ -5,10 +5,13 @@ import os
 import shutil
 import subprocess
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+
+BUS_ORDER = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,15 @@ def visible_gpus() -> list[str]:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         return [word.strip() for word in visible.split(",") if word.strip() and word.strip() != "-1"]
-    return [row[0] for row in _query("index")]
+    return [row[0] for row in query("index")]
+
+
+def shown(gpu: str | None) -> dict[str, str]:
+    """The environment of a process that is to see this GPU alone, or with None no GPU.
+
+    nvidia-smi numbers GPUs by their place on the bus, and CUDA the fastest first unless it is told otherwise.
+    """
+    return {"CUDA_VISIBLE_DEVICES": gpu or "", **BUS_ORDER}
 
 
 @dataclass(frozen=True)
@@ -42,7 +53,7 @@ class Gpu:
 
 def describe_gpu(gpu: str) -> Gpu | None:
     """A GPU by its index or UUID; None where nvidia-smi tells nothing of it."""
-    rows = _query("name,memory.free,memory.total", f"--id={gpu}")
+    rows = query("name,memory.free,memory.total", f"--id={gpu}")
     try:
         ((name, free, total),) = rows
         return Gpu(name, float(free), float(total))
@@ -50,8 +61,8 @@ def describe_gpu(gpu: str) -> Gpu | None:
         return None
 
 
-def _query(fields: str, *more: str) -> list[list[str]]:
-    """What nvidia-smi says, a row a GPU; nothing where it is absent or fails."""
+def query(fields: str, *more: str) -> list[list[str]]:
+    """What nvidia-smi says to `--query-gpu`, a row of words for each GPU; nothing where it is absent or fails."""
     if shutil.which("nvidia-smi") is None:
         return []
     command = ["nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader,nounits", *more]
@@ -96,6 +107,8 @@ class Leases:
         self._most = Counter(slot.name for slot in places)  # that a device may ever have again
         self._limits = {**self._most, **(limits or {})}
         self._held: set[Slot] = set()
+        self._used: dict[Slot, float] = dict.fromkeys(places, 0.0)
+        self._counted = time.monotonic()
         self._waiting: deque[Future[Slot]] = deque()
         self._lock = threading.Lock()
 
@@ -111,6 +124,7 @@ class Leases:
             yield slot
         finally:
             with self._lock:
+                self._count_time()
                 self._held.discard(slot)
                 self._hand_out()
 
@@ -118,6 +132,12 @@ class Leases:
         """How many slots of a device, by its name, are held."""
         with self._lock:
             return self._count()[device]
+
+    def used(self, slot: Slot) -> float:
+        """Seconds of its device that a slot has had so far: of a second among n holders, 1/n."""
+        with self._lock:
+            self._count_time()
+            return self._used[slot]
 
     def allow(self, device: str, number: int) -> int:
         """Let `number` slots of a device be held at once, if it may have so many; return how many it has now.
@@ -135,11 +155,19 @@ class Leases:
             self._most[device] = self._limits[device] = max(1, self._limits[device] - 1)
             return self._limits[device]
 
+    def _count_time(self) -> None:
+        """Share the time since the last call among those who held slots in it."""
+        now, count = time.monotonic(), self._count()
+        for slot in self._held:
+            self._used[slot] += (now - self._counted) / count[slot.name]
+        self._counted = now
+
     def _count(self) -> Counter[str]:
         return Counter(slot.name for slot in self._held)
 
     def _hand_out(self) -> None:
         """Give what is free to whoever has waited longest, from the device with the fewest runs."""
+        self._count_time()
         while self._waiting:
             count = self._count()
             free = [s for s in self._places if s not in self._held and count[s.name] < self._limits[s.name]]

@@ -22,11 +22,11 @@ from typing import Any, Protocol
 
 from joblib import Parallel, delayed
 
-from bench.files import remove
-from bench.sweep.devices import Gpu, Leases, Slot
+from bench.files import canonical, publish, remove
+from bench.sweep.devices import Gpu, Leases, Slot, shown
 from bench.sweep.forkserver import Child, ForkServer, spawn_exec
 from bench.sweep.grid import Planned
-from bench.sweep.job import CLASSES, RESOURCES, STORAGE_ERRORS, Exit, Job
+from bench.sweep.job import CLASSES, RESOURCES, SHARE, STORAGE_ERRORS, Exit, Job
 from bench.sweep.packing import Packing
 from bench.sweep.store import RunFolder, State, Store
 
@@ -105,7 +105,7 @@ class Sweep:
             "OMP_NUM_THREADS": str(threads),
             "MKL_NUM_THREADS": str(threads),
             "OPENBLAS_NUM_THREADS": str(threads),
-            "CUDA_VISIBLE_DEVICES": slot.gpu or "",
+            **shown(slot.gpu),
             "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
             "PYTHONFAULTHANDLER": "1",
             "PYTHONHASHSEED": "0",
@@ -259,7 +259,9 @@ def _once(sweep: Sweep, run: Planned, slot: Slot, folder: RunFolder, failures: C
     how["checkpoint_seconds"] = sweep.checkpoint_seconds
     job = Job(config, run.spec, root, data_dir, device, final, notes, rerun, **how)
     folder.path.mkdir(parents=True, exist_ok=True)
-    remove(folder.path / RESOURCES)  # of an earlier attempt
+    for name in (RESOURCES, SHARE):  # of an earlier attempt
+        remove(folder.path / name)
+    used, started = sweep.leases.used(slot), time.monotonic()
     child = sweep.spawn(job, folder, slot, run.config.train.threads)
     with sweep.lock:
         sweep.children.add(child)
@@ -270,11 +272,16 @@ def _once(sweep: Sweep, run: Planned, slot: Slot, folder: RunFolder, failures: C
     finally:
         with sweep.lock:
             sweep.children.discard(child)
+        if slot.gpu is not None:
+            share = (sweep.leases.used(slot) - used) / (time.monotonic() - started)
+            with suppress(OSError):  # a price is the worse for it, and no number
+                publish(folder.path / SHARE, canonical({"share": min(1.0, share)}), replace=True)
 
 
 def _watched(sweep: Sweep, child: Child, slot: Slot, folder: RunFolder) -> int:
-    """Wait for a child, and until it is known look for what it takes of its GPU: others may then run beside it."""
-    while sweep.packing is not None and not sweep.packing.heard(slot, folder.path):
+    """Wait for a child, and look meanwhile for what it takes of its GPU: more or fewer may then run beside it."""
+    while sweep.packing is not None:
+        sweep.packing.look(slot, folder.path)
         with suppress(TimeoutError):
             return child.wait(LOOK_SECONDS)
     return child.wait()

@@ -21,7 +21,7 @@ from bench.data.attachments import pinned
 from bench.data.datasets import DatasetInfo
 from bench.files import NAME_PATTERN, check_name, parse, read_regular, sha256
 from bench.names import unknown
-from bench.sweep.recipes import uniform
+from bench.sweep.recipes import base
 from bench.training.catalog import NETWORKS, SMALLEST_SIDE
 from methods import registry
 from noise import NoiseSpec, family_of
@@ -210,10 +210,7 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def expand(suite: Suite, data_dir: Path | None = None) -> list[Planned]:
-    """Every run of a suite in table order, as this machine would begin it; ValueError if one makes no sense.
-
-    `data_dir` is looked at for data sets alone whose content is not known beforehand.
-    """
+    """The runs of `plan` as this machine would begin them, which may have to be asked for its precision."""
     return settle(plan(suite, data_dir), lambda: hardware.choose().precision)
 
 
@@ -230,7 +227,11 @@ def _in(run: Planned, precision: str) -> Planned:
 
 
 def plan(suite: Suite, data_dir: Path | None = None) -> list[Planned]:
-    """The same but for precisions that a machine has to choose: there stands float32 until they are settled."""
+    """Every run of a suite in table order, without asking the machine; ValueError if one makes no sense.
+
+    Where the machine has to choose the precision stands float32, until `settle` puts in what was chosen. `data_dir` is
+    looked at for data sets alone whose content is not known beforehand.
+    """
     info = datasets.info(suite.dataset, data_dir)
     if suite.train_limit is not None and not 4 <= suite.train_limit <= info.train_size:
         raise ValueError(
@@ -332,7 +333,7 @@ def _train(
     suite: Suite, method: registry.MethodInfo, recipe: Mapping[str, Any], info: DatasetInfo
 ) -> tuple[cfg.TrainConfig, bool]:
     """How a method is trained, and whether its precision is left to the machine."""
-    settings = merge(uniform(info), {key: value for key, value in recipe.items() if key != "params"})
+    settings = merge(base(info, suite.preset), {key: value for key, value in recipe.items() if key != "params"})
     settings = merge(settings, suite.train)
     if settings["network"] not in NETWORKS:
         raise unknown("network", settings["network"], NETWORKS)

@@ -34,6 +34,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)  # the storage's fau
 STORAGE_ERRORS = (*FULL, errno.EROFS, errno.EACCES)
 
 RESOURCES = "resources.json"  # in the folder of a run: how much GPU memory its process has held, once it knows
+SHARE = "share.json"  # beside it: which part of the time of its GPU it had, once its process has ended
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,10 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
+
+from bench.sweep.devices import BUS_ORDER
 
 PROGRAM = "nvidia-cuda-mps-control"
 SECONDS = 30.0  # for the daemon to start, or to end
@@ -30,7 +33,9 @@ def daemon() -> Iterator[dict[str, str]]:
         for path in pipes.values():
             os.mkdir(path)
         # the daemon must see every GPU: what is hidden from it is numbered otherwise among its clients
-        shown = {name: value for name, value in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"} | pipes
+        shown = (
+            {name: value for name, value in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"} | BUS_ORDER | pipes
+        )
         try:
             _start(shown)
             yield pipes
@@ -40,17 +45,27 @@ def daemon() -> Iterator[dict[str, str]]:
 
 def _start(shown: dict[str, str]) -> None:
     # its output goes nowhere: a daemon that kept a pipe of ours open would be waited for
-    started = subprocess.run(
-        [PROGRAM, "-d"],
-        env=shown,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        timeout=SECONDS,
-        check=False,
-    )
+    try:
+        started = subprocess.run(
+            [PROGRAM, "-d"],
+            env=shown,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise ValueError(f"--mps: {PROGRAM} -d has not ended within {SECONDS:g} s{_last_line(shown)}") from None
     if started.returncode != 0:
-        raise ValueError(f"--mps: {PROGRAM} -d ended with {started.returncode}; it may be running already")
+        raise ValueError(f"--mps: {PROGRAM} -d ended with {started.returncode}{_last_line(shown)}")
+
+
+def _last_line(shown: dict[str, str]) -> str:
+    """What the daemon's log ends with; nothing where it has none."""
+    logs = sorted(Path(shown["CUDA_MPS_LOG_DIRECTORY"]).iterdir())
+    lines = [line.strip() for log in logs for line in log.read_text(encoding="utf-8", errors="replace").splitlines()]
+    return next((f"; its log ends with: {line}" for line in reversed(lines) if line), "")
 
 
 def _quit(shown: dict[str, str]) -> None:

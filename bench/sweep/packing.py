@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import threading
@@ -11,12 +10,14 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, replace
 from importlib import metadata
+from math import ceil
 from pathlib import Path
 from typing import Any
 
-from bench.files import canonical, parse, publish, sha256
+from bench import cache
+from bench.files import canonical, parse, sha256
 from bench.fingerprint import ROOT
-from bench.sweep.devices import Gpu, Leases, Slot, describe_gpu
+from bench.sweep.devices import Gpu, Leases, Slot, describe_gpu, shown
 from bench.sweep.forkserver import environment
 from bench.sweep.grid import Planned
 from bench.sweep.job import RESOURCES
@@ -24,7 +25,7 @@ from bench.sweep.job import RESOURCES
 COUNTS = (1, 2, 4, 8)  # runs at a time that are tried
 SPARE = 0.1  # of a GPU's memory stays free
 ENOUGH = 0.95  # of the best rate: fewer runs at nearly the same rate each end sooner, and lose less
-WINDOW_SECONDS = 3.0
+WINDOW_SECONDS = 3.0  # of one run alone; n side by side do the same each, in up to n times as long
 LIMIT_SECONDS = 240.0  # for the whole measurement: whatever hangs is killed
 
 
@@ -68,11 +69,11 @@ class _Pacer:
         job = json.dumps([run.spec, run.config.to_dict(), asdict(run.info)])
         device = "cpu" if gpu is None else "cuda:0"
         threads = str(run.config.train.threads)
-        shown = {"CUDA_VISIBLE_DEVICES": gpu or "", "OMP_NUM_THREADS": threads, "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
+        variables = {**shown(gpu), "OMP_NUM_THREADS": threads, "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
         self.process = subprocess.Popen(
             [sys.executable, "-P", "-m", "bench.training.pace", job, device, capture],
             cwd=ROOT,
-            env=environment({**shown, **extra}),
+            env=environment({**variables, **extra}),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -85,10 +86,10 @@ class _Pacer:
         answer: dict[str, float] = json.loads(self.process.stdout.readline())
         return answer
 
-    def go(self, seconds: float) -> None:
-        """Let it train for so long; OSError if it has died."""
+    def go(self, epochs: int) -> None:
+        """Let it train a run of so many epochs; OSError if it has died."""
         assert self.process.stdin is not None
-        self.process.stdin.write(f"{seconds}\n")
+        self.process.stdin.write(f"{epochs}\n")
         self.process.stdin.flush()
 
     def end(self) -> None:
@@ -110,7 +111,7 @@ def measure(
     counts: Sequence[int] = COUNTS,
     seconds: float = WINDOW_SECONDS,
 ) -> Measured | None:
-    """Time runs like this one side by side on a device (None: the CPU), in windows of so many seconds.
+    """Time short runs like this one side by side on a device (None: the CPU): alone, of so many seconds at least.
 
     `room(memory_mb)` says how many of so much memory may be started; `extra` goes into their environment. Where more
     cannot be started, the rates of fewer stand; None where not even one can.
@@ -128,15 +129,17 @@ def measure(
         watchdog.start()
         stack.callback(watchdog.cancel)
         with suppress(ValueError, OSError):  # one has died, of want of memory most likely
-            memory = pacers[0].answer()["memory_mb"]
-            rates[1] = _rate(pacers, seconds)
+            first = pacers[0].answer()
+            memory = first["memory_mb"]
+            epochs = max(round(first["epochs"]), ceil(first["epochs"] / first["seconds"] * seconds))
+            rates[1] = _rate(pacers, epochs)
             most = room(memory)
             able = [number for number in counts if 1 < number <= most]
             pacers += [_started(stack, run, gpu, extra, capture) for _ in range(1, max(able, default=1))]
             for pacer in pacers[1:]:
                 pacer.answer()
             for number in able:
-                rates[number] = _rate(pacers[:number], seconds)
+                rates[number] = _rate(pacers[:number], epochs)
     return Measured(rates, memory) if rates else None
 
 
@@ -146,9 +149,9 @@ def _started(stack: ExitStack, run: Planned, gpu: str | None, extra: Mapping[str
     return pacer
 
 
-def _rate(pacers: Sequence[_Pacer], seconds: float) -> float:
+def _rate(pacers: Sequence[_Pacer], epochs: int) -> float:
     for pacer in pacers:
-        pacer.go(seconds)
+        pacer.go(epochs)
     answers = [pacer.answer() for pacer in pacers]
     return sum(answer["epochs"] / answer["seconds"] for answer in answers)
 
@@ -156,35 +159,30 @@ def _rate(pacers: Sequence[_Pacer], seconds: float) -> float:
 def remembered(run: Planned, index: str, gpu: Gpu, extra: Mapping[str, str], capture: str) -> Measured | None:
     """What `measure` finds for runs like this one on a GPU, kept in the user's cache folder.
 
-    It holds for a name of GPU, a version of torch, and whatever decides how a step of the network runs. None where
-    nothing could be measured.
+    It holds for a name of GPU, a version of torch, a method, and whatever decides how a step of the network runs; what
+    a GPU had no room for because others were using it is not kept. None where nothing could be measured.
     """
     train, info = run.config.train, run.info
     how = [train.network, train.batch_size, train.precision, train.channels_last, train.compile, list(info.shape)]
-    key = [gpu.name, metadata.version("torch"), *how, capture, bool(extra), list(COUNTS)]
-    path = _cache() / f"{sha256(canonical(key))[:20]}.json"
-    measured = _read(path)
+    method = [run.config.method.name, run.networks]
+    key = [gpu.name, metadata.version("torch"), *method, *how, capture, bool(extra), list(COUNTS)]
+    name = sha256(canonical(key))[:20]
+    measured = _recalled(name)
     if measured is None:
         print(f"measuring how many runs of {train.network} a GPU is good for ...", file=sys.stderr)
         measured = measure(run, index, lambda memory: fitting(gpu, memory), extra, capture)
-        if measured is not None:
+        if measured is not None and (measured.rates.keys() >= set(COUNTS) or gpu.free >= (1 - SPARE) * gpu.total):
             rates = {str(number): rate for number, rate in measured.rates.items()}
-            with suppress(OSError):  # no place to remember it
-                path.parent.mkdir(parents=True, exist_ok=True)
-                publish(path, canonical({"key": key, "rates": rates, "memory_mb": measured.memory_mb}), replace=True)
+            cache.keep("packing", name, {"rates": rates, "memory_mb": measured.memory_mb})
     return measured
 
 
-def _cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "lnbench" / "packing"
-
-
-def _read(path: Path) -> Measured | None:
+def _recalled(name: str) -> Measured | None:
+    stored = cache.recall("packing", name)
     try:
-        stored: Any = parse(path.read_bytes())
         rates = {int(number): float(rate) for number, rate in stored["rates"].items()}
         return Measured(rates, float(stored["memory_mb"]), earlier=True) if min(rates.values()) > 0 else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # never measured, or damaged
+    except (ValueError, KeyError, TypeError, AttributeError):  # never measured, or by code that kept something else
         return None
 
 
@@ -219,7 +217,7 @@ def plan(run: Planned, slots: Sequence[Slot], extra: Mapping[str, str], capture:
 
 
 class Packing:
-    """Opens further slots of a GPU when a run has told how much memory it takes; one is open until then."""
+    """Opens as many slots of a GPU as the memory allows that runs have told they take; one is open until then."""
 
     def __init__(self, leases: Leases, most: Mapping[str, int], gpus: Mapping[str, Gpu]) -> None:
         """`most` and `gpus`, as they were before the first run, go by the name of a device."""
@@ -228,20 +226,19 @@ class Packing:
         self._open = dict.fromkeys(most, 1)
         self._lock = threading.Lock()
 
-    def heard(self, slot: Slot, folder: Path) -> bool:
-        """Look whether the run in `folder` has told its memory; if so, let as many run as fit."""
+    def look(self, slot: Slot, folder: Path) -> None:
+        """Look what the run in `folder` has told of its memory, if anything; let as many run as fit."""
         try:
             told: Any = parse((folder / RESOURCES).read_bytes())
             memory = float(told["memory_mb"])
         except (OSError, ValueError, KeyError, TypeError):  # not yet
-            return False
+            return
         with self._lock:
             self._largest = max(self._largest, memory)
             for device, gpu in self._gpus.items():
                 # a device opens with the first run that it holds: until then nothing shows that it works
                 if device == slot.name or self._open[device] > 1:
                     self._resize(device, gpu)
-        return True
 
     def _resize(self, device: str, gpu: Gpu) -> None:
         number = self._leases.allow(device, min(self._most[device], fitting(gpu, self._largest)))

@@ -18,6 +18,7 @@ from bench.config import RunConfig
 from bench.data.datasets import DatasetInfo
 from bench.files import parse
 from bench.sweep.grid import Planned
+from bench.sweep.job import SHARE
 from bench.sweep.store import Store
 
 ENOUGH = 3  # records of a kind of run, after which no more of it are sought
@@ -188,14 +189,24 @@ def _timing(path: Path, infos: dict[str, DatasetInfo], device_kind: str) -> Timi
             return None
         if provenance["epochs_this_attempt"] != config.train.epochs:
             return None
-        # of a device that was shared, a run had a share of the time
-        sharing = max(1, int(provenance["attempts"][-1].get("sharing", 1)))
-        seconds = (float(provenance["seconds"]) + float(provenance.get("start_seconds", 0.0))) / sharing
+        share = _share(path.parent, provenance["attempts"][-1])
+        seconds = (float(provenance["seconds"]) + float(provenance.get("start_seconds", 0.0))) * share
         trained = provenance.get("training_seconds")
-        outside = None if trained is None else seconds - float(trained) / sharing
+        outside = None if trained is None else seconds - float(trained) * share
         return Timing(_kind(config, info), networks, seconds, outside)
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def _share(folder: Path, attempt: dict[str, Any]) -> float:
+    """Which part of its device's time a run had: as its supervisor told at the end, else by its neighbours at first."""
+    try:
+        told: Any = parse((folder / SHARE).read_bytes())
+        if 0 < (share := float(told["share"])) <= 1:
+            return share
+    except (OSError, ValueError, KeyError, TypeError):  # on a CPU, of an older record, or the supervisor was killed
+        pass
+    return 1 / max(1, int(attempt.get("sharing", 1)))
 
 
 def _ends(path: Path) -> tuple[dict[str, Any], int, dict[str, Any]]:

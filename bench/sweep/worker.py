@@ -142,6 +142,7 @@ def _refuse_foreign_checkpoints(folder: RunFolder, now: dict[str, str]) -> None:
 def _train(
     job: Job, config: RunConfig, folder: RunFolder, stop: threading.Event, started: float, code_now: dict[str, str]
 ) -> None:
+    start_seconds = _process_age()
     device, noise_folder, tables = torch.device(job.device), Path(job.results) / "noise", SampleFiles(folder.path)
     data = prepare(config, Path(job.data_dir) if job.data_dir else None, noise_folder, device)
     method = registry.create(job.method, **config.method.params)
@@ -157,52 +158,58 @@ def _train(
         index = official_index(config, noise_folder, data.noise_id, data.truth)
         trainer.tables = Tables(job.per_sample, lambda epoch, table: tables.write(epoch, {"index": index, **table}))
 
-    saver, began = Saver(folder, job.checkpoint_seconds), time.monotonic()
+    saver, memory, began = Saver(folder, job.checkpoint_seconds), Memory(folder, device), time.monotonic()
 
     def save(state: checkpoint.State) -> None:
         saver.save(state)
-        if len(state.history) == (resumed.epoch if resumed else 0) + 1:
-            _tell_memory(folder, device)
+        memory.tell()
 
     try:
         outcome = trainer.run(save, stop.is_set)
     except BaseException:  # a stop above all: what has been trained is kept
-        with suppress(OSError):  # the first error is the one to report
+        with suppress(Exception):  # the first error is the one to report, and after it a GPU may give nothing back
             saver.flush()
         raise
     training = time.monotonic() - began
     digest = folder.save_predictions(_predictions(outcome, data.info.num_classes))
     payload = outcome.payload | {"predictions_sha256": digest, **code_now}
-    seconds = time.monotonic() - started
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    gpu = torch.cuda.max_memory_allocated() / 2**20 if device.type == "cuda" else None
-    provenance = {
-        "seconds": seconds,
-        "training_seconds": training,
-        "start_seconds": started - _process_start(),
-        "epochs_this_attempt": len(outcome.payload["history"]) - (resumed.epoch if resumed else 0),
-        "peak_memory_mb": memory,
-        "peak_gpu_memory_mb": gpu,
-        "attempts": [start for start, _ in folder.attempts()],
-        "samples_sha256": tables.digests(),
-    }
-    folder.commit(payload, provenance)
+    epochs = len(outcome.payload["history"]) - (resumed.epoch if resumed else 0)
+    times = {"seconds": time.monotonic() - started, "training_seconds": training, "start_seconds": start_seconds}
+    folder.commit(payload, times | {"epochs_this_attempt": epochs} | _provenance(folder, tables, device))
     folder.drop_checkpoints()
 
 
-def _tell_memory(folder: RunFolder, device: torch.device) -> None:
-    """Tell the supervisor what one epoch takes of a GPU, so that it knows how many more runs fit."""
-    if memory := memory_mb(device):
-        publish(folder.path / RESOURCES, canonical({"memory_mb": memory}), replace=True)
+def _provenance(folder: RunFolder, tables: SampleFiles, device: torch.device) -> dict[str, Any]:
+    """What is recorded of how a result came to be, its times aside."""
+    return {
+        "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "peak_gpu_memory_mb": torch.cuda.max_memory_allocated() / 2**20 if device.type == "cuda" else None,
+        "attempts": [start for start, _ in folder.attempts()],
+        "samples_sha256": tables.digests(),
+    }
 
 
-def _process_start() -> float:
-    """When this process began, by the clock of time.monotonic; now where that is not known."""
+class Memory:
+    """Tells the supervisor what the run takes of a GPU, again whenever it is more: so it knows how many fit."""
+
+    def __init__(self, folder: RunFolder, device: torch.device) -> None:
+        self._folder, self._device, self._told = folder, device, 0.0
+
+    def tell(self) -> None:
+        """Publish the most that the process has held, if that has grown."""
+        if (memory := memory_mb(self._device)) > self._told:
+            publish(self._folder.path / RESOURCES, canonical({"memory_mb": memory}), replace=True)
+            self._told = memory
+
+
+def _process_age() -> float:
+    """Seconds since this process began; 0 where that is not known."""
     try:
         fields = Path("/proc/self/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-        return int(fields[19]) / os.sysconf("SC_CLK_TCK")  # the 22nd field; two stand before what is split here
+        began = int(fields[19]) / os.sysconf("SC_CLK_TCK")  # the 22nd field; two stand before what is split here
     except (OSError, ValueError, IndexError):  # not Linux
-        return time.monotonic()
+        return 0.0
+    return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - began)  # by the clock of that field
 
 
 def _newest_state(folder: RunFolder, run_id: str, device: torch.device) -> checkpoint.State | None:

@@ -132,6 +132,8 @@ class _Run:
         key = (self.clocks(0).phase, self.part.name, self.part.train, self.form)
         self.kind = self.capture.kinds.setdefault(key, Kind())
         self.warm_up = 1 if self.kind.checked else self.recorder.warm_up
+        if self.recorder.timed and not self.kind.timed and self.length - self.warm_up <= 2 * TRIAL + 2:
+            self.kind = Kind(plain=True)  # too short to show that replays are faster, with a smaller batch at its end
 
     def _plainly(self, number: int, batch: Any) -> None:
         self.do(batch, self.clocks(number))
@@ -141,12 +143,12 @@ class _Run:
 
         Its batch stays where a recorded step reads: what a recording takes from it, and not from there, is found out.
         """
-        roots, clock, held = self._roots(), Noting(self.clocks(number), self.device), numbers(self.capture.method)
+        roots, clock, held = self._roots(), Noting(self.clocks(number), self.device), numbers([self.capture.method])
         before = bound(roots)
         self.do(batch, clock)
         changed = [
             name
-            for name, value in numbers(self.capture.method).items()
+            for name, value in numbers([self.capture.method]).items()
             if held.get(name, value) is not value and held[name] != value
         ]
         now = bound(roots)
@@ -187,7 +189,7 @@ class _Run:
             if not self.recorder.executes:
                 replay()
             self.replay = replay
-        if self.recorder.timed and not self.kind.timed and length - number > 2 * TRIAL + 1:
+        if self.recorder.timed and not self.kind.timed:
             self.trial = 0
 
     def _recorded(self, work: Work) -> Work:

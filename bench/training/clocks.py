@@ -60,16 +60,13 @@ def placed(found: Any, device: torch.device) -> Any:
 class _Derived(Clock):
     """A clock made from another one, which its `real` is."""
 
-    def __init__(self, real: Clock, device: torch.device) -> None:
-        # a property that stands for a field in a class below takes no value
-        for field in fields(Clock):
-            if not isinstance(getattr(type(self), field.name), property):
-                object.__setattr__(self, field.name, getattr(real, field.name))
-        object.__setattr__(self, "real", real)
-        object.__setattr__(self, "device", device)
+    __setattr__ = object.__setattr__  # the constructors below fill in what a frozen clock would refuse
 
-    real: Clock
-    device: torch.device
+    def __init__(self, real: Clock, device: torch.device) -> None:
+        self.real, self.device = real, device
+        for field in fields(Clock):  # a property that stands for a field in a class below takes no value
+            if not isinstance(getattr(type(self), field.name), property):
+                setattr(self, field.name, getattr(real, field.name))
 
     def value(self, function: Function) -> Any:
         return placed(function(self.real), self.device)
@@ -84,11 +81,8 @@ class Noting(_Derived):
 
     def __init__(self, real: Clock, device: torch.device) -> None:
         super().__init__(real, device)
-        object.__setattr__(self, "asked", [])
-        object.__setattr__(self, "read", [])
-
-    asked: list[Function]
-    read: list[str]
+        self.asked: list[Function] = []
+        self.read: list[str] = []
 
     def value(self, function: Function) -> Any:
         self.asked.append(function)
@@ -110,9 +104,7 @@ class Recorded(_Derived):
 
     def __init__(self, real: Clock, device: torch.device, answers: Sequence[Any]) -> None:
         super().__init__(real, device)
-        object.__setattr__(self, "_left", iter(answers))
-
-    _left: Any
+        self._left = iter(answers)
 
     def value(self, function: Function) -> Any:
         try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import partial
@@ -11,30 +13,62 @@ import torch
 from torch import Tensor, nn
 
 from bench.training.metrics import Traces
+from methods.base import Task
 
+MOST = 100_000  # entries of a container that is looked into
+INNER = ("_modules", "_parameters", "_buffers")  # where a torch module keeps what its users call attributes
+# the packages whose objects are not looked into: ours are data and tasks, torch's optimizers and generators
+CLOSED = {*sys.stdlib_module_names, "bench", "numpy", "torch"}
 Place = tuple[str, Any, Any, Tensor]  # name, container, key, what is there
 
 
 def places(roots: Sequence[Any]) -> Iterator[Place]:
-    """Every tensor in modules, traces, dicts, lists and tuples below the roots, by its container and its key there."""
+    """Every tensor in modules, traces, dicts, lists, tuples and plain objects below the roots, by container and key."""
+    for holder, entries in _holders(roots):
+        yield from ((name, holder, key, value) for name, key, value in entries if isinstance(value, Tensor))
+
+
+def numbers(roots: Sequence[Any]) -> dict[str, Any]:
+    """The plain numbers, words and flags where `places` looks for tensors, and the lengths of containers, by name."""
+    found: dict[str, Any] = {}
+    for _, entries in _holders(roots):
+        for name, key, value in entries:
+            if isinstance(value, bool | int | float | str):
+                found[name] = value
+            elif isinstance(value, dict | list | tuple) and key not in INNER:
+                found[f"len({name})"] = len(value)
+    return found
+
+
+def _holders(roots: Sequence[Any]) -> Iterator[tuple[Any, list[tuple[str, Any, Any]]]]:
+    """Every container below the roots once, with name, key and value of what is in it; of an object its attributes."""
+    left: deque[tuple[str, Any]] = deque(("", root) for root in roots)
     seen: set[int] = set()
-    for root in roots:
-        yield from _inside(root, "", seen)
+    while left:
+        path, thing = left.popleft()
+        holder = vars(thing) if _open(thing) else thing
+        if isinstance(holder, dict | list | tuple) and id(holder) not in seen and len(holder) <= MOST:
+            seen.add(id(holder))
+            entries = _entries(holder, path)
+            yield holder, entries
+            left.extend((name, value) for name, _, value in entries)
 
 
-def _inside(thing: Any, path: str, seen: set[int]) -> Iterator[Place]:
-    content: Any = vars(thing) if isinstance(thing, nn.Module | Traces) else thing
-    if id(thing) in seen or not isinstance(content, dict | list | tuple):
-        return
-    seen.add(id(thing))
-    items = content.items() if isinstance(content, dict) else enumerate(content)
-    for number, (key, value) in enumerate(items):
+def _open(thing: Any) -> bool:
+    """Whether the attributes of an object are looked at: of modules, traces, and what a method has made for itself."""
+    if isinstance(thing, nn.Module | Traces):
+        return True
+    kind = type(thing)
+    closed = issubclass(kind, Task | type) or kind.__module__.partition(".")[0] in CLOSED
+    return hasattr(thing, "__dict__") and not closed and not isinstance(thing, dict | list | tuple)
+
+
+def _entries(holder: Any, path: str) -> list[tuple[str, Any, Any]]:
+    found = []
+    for number, (key, value) in enumerate(holder.items() if isinstance(holder, dict) else enumerate(holder)):
         word = str(key) if isinstance(key, str | int) else str(number)
-        name = path if word in ("_modules", "_parameters", "_buffers") else f"{path}.{word}".strip(".")
-        if isinstance(value, Tensor):
-            yield name, content, key, value
-        else:
-            yield from _inside(value, name, seen)
+        found.append((path if word in INNER else f"{path}.{word}".strip("."), key, value))
+    return found
 
 
 def reached(step: Any) -> list[Any]:
@@ -51,16 +85,6 @@ def reached(step: Any) -> list[Any]:
 def bound(roots: Sequence[Any]) -> dict[tuple[int, Any], tuple[str, Tensor]]:
     """Which tensor stands at each place, with the place's name."""
     return {(id(holder), key): (name, tensor) for name, holder, key, tensor in places(roots)}
-
-
-def numbers(module: nn.Module) -> dict[str, Any]:
-    """The plain numbers, words and flags of a module and of those in it, by name."""
-    return {
-        f"{name}.{key}".strip("."): value
-        for name, part in module.named_modules()
-        for key, value in vars(part).items()
-        if isinstance(value, bool | int | float | str)
-    }
 
 
 class Snapshot:

@@ -1,6 +1,9 @@
 """What is kept in the user's cache folder comes back as it was, or not at all."""
 
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -61,3 +64,11 @@ def test_the_oldest_files_of_a_kind_go_first(home, monkeypatch):
     cache.keep("words", "one", 1)
     assert sorted(os.listdir(home / "numbers")) == ["2.json", "3.json", "4.json"]
     assert cache.recall("words", "one") == 1
+
+
+def test_no_test_and_no_process_of_one_touches_the_users_own_cache(tmp_path_factory, monkeypatch):
+    monkeypatch.undo()  # what holds where a test asks for nothing
+    code = "from bench import cache; print(cache.folder('code'))"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    assert Path(told) == cache.folder("code")
+    assert Path(told).is_relative_to(tmp_path_factory.getbasetemp())

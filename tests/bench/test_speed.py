@@ -13,6 +13,7 @@ from bench.fingerprint import ROOT
 from bench.speed import __main__ as command
 from bench.speed import noise as level
 from bench.speed.options import CheckFailed, Report
+from bench.speed.ours import in_our_words
 from bench.speed.pairs import Cost, Pair, cpu_seconds, in_turns, measured, paired
 from bench.speed.side import Request, SideLost, sides
 
@@ -95,7 +96,7 @@ def test_a_failed_check_is_one_line_and_exit_code_1_without_a_figure(monkeypatch
         (["--rounds", "0"], "--rounds must be at least 1, got 0"),
         (["--samples", "3"], "--samples must be at least 16, got 3"),
         (["--network", "resnet81"], "unknown network 'resnet81'; did you mean 'resnet18'?"),
-        (["--device", "cuda:99"], "--device takes auto, cpu or cuda:0; got 'cuda:99', this machine has"),
+        (["--device", "cuda:99"], "--device takes auto, cpu or cuda:N; got 'cuda:99', this machine has"),
         (["--level", "nois"], "invalid choice: 'nois'"),
         (["--quik"], "unrecognized arguments: --quik"),
     ],
@@ -145,3 +146,13 @@ def test_a_side_that_breaks_ends_the_comparison_with_its_last_words():
     started = sides({"ours": Request("bench.speed.input:nobody")})
     with pytest.raises(SideLost, match=r"a side ended early: AttributeError: .*nobody"), started:
         raise AssertionError("it must not start")
+
+
+def test_a_card_is_named_as_the_command_line_names_it_and_not_as_torch_counts_it(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,1")
+    assert [in_our_words(device) for device in ("cuda:0", "cuda:1", "cpu")] == ["cuda:3", "cuda:1", "cpu"]
+
+
+def test_sides_that_are_both_ours_are_called_what_they_are():
+    pair = Pair("x", ours=(1.0,), peer=(2.0,), sides=("2 at a time", "one"))
+    assert pair.line() == "x: 2.00x (2.00 to 2.00 in 1 round); 2 at a time 1.000 s, one 2.000 s"

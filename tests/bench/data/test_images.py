@@ -412,3 +412,10 @@ def test_names_are_one_line_of_text(tmp_path, name):
     with pytest.raises(ValueError, match="must be a path inside the data set's folder, on one line of UTF-8"):
         ImageFiles(tmp_path, ["ok.png", name], Geometry(8, 8))
     assert ImageFiles(tmp_path, ["a..b/..c.png", "\u00e9\u2028.png"], Geometry(8, 8)).name(1) == "\u00e9\u2028.png"
+
+
+@pytest.mark.parametrize(("cores", "threads"), [(1, 2), (8, 8), (16, 16), (200, 16)])
+def test_images_are_decoded_by_as_many_threads_as_there_are_cores_within_bounds(cores, threads, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(cores)))
+    with images._pool.__wrapped__(os.getpid()) as pool:
+        assert pool._max_workers == threads

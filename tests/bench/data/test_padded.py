@@ -114,6 +114,28 @@ def test_who_asks_for_pixels_has_the_official_files_read(home):
     assert (len(again.train_images), again.test_images.shape) == (20, (4, 32, 32, 3))
 
 
+def test_who_asks_for_a_copy_of_the_pixels_gets_one_and_who_refuses_one_gets_the_pixels(home):
+    images = ready(home).train_images
+    source = np.asarray(images)
+    assert np.shares_memory(np.array(images, copy=None), source)
+    assert np.shares_memory(np.array(images, copy=False), source)
+    assert not np.shares_memory(np.array(images, copy=True), source)
+    assert np.array(images, np.float32).dtype == np.float32
+    with pytest.raises(ValueError, match="copy"):
+        np.asarray(images, np.float32, copy=False)
+
+
+def test_two_versions_of_the_code_keep_a_copy_each(home, monkeypatch):
+    mapped(home)
+    made = builds(monkeypatch)
+    with monkeypatch.context() as later:
+        later.setattr(padded, "VERSION", padded.VERSION + 1)
+        mapped(home)
+        assert len(made) == 1
+    mapped(home)
+    assert len(made) == 1
+
+
 @pytest.mark.parametrize("channels_last", [False, True])
 @pytest.mark.parametrize("augment", ["none", "crop_flip", "crop_flip_reflect"])
 def test_a_copy_of_each_form_holds_what_padding_gives(home, augment, channels_last):
@@ -125,7 +147,7 @@ def test_a_copy_of_each_form_holds_what_padding_gives(home, augment, channels_la
             wanted = np.pad(plain, [(0, 0), *[(form.padding, form.padding)] * 2, (0, 0)], mode=mode)
             found = Store.of(images, form, CPU).pixels
             assert np.array_equal(found if channels_last else found.permute(0, 2, 3, 1), wanted)
-    assert copy_in(home).name == f"cifar10-{official.info.digest[:12]}-{form}"
+    assert copy_in(home).name == f"cifar10-{official.info.digest[:12]}-{form}-v{padded.VERSION}"
 
 
 def test_a_small_set_leaves_nothing_behind(tiny_source):

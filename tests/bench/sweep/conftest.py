@@ -48,6 +48,8 @@ class Odd(LossMethod):
         if self.order == "slow":
             (done / uuid.uuid4().hex).touch()
             time.sleep(0.1)
+        if self.order == "dawdle":
+            time.sleep(1)
         if not self.order or clock.epoch != self.at or len(list(done.iterdir())) >= self.times:
             return
         if self.order == "wait":  # who waits for the file sends a signal at once

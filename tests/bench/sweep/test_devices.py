@@ -184,6 +184,21 @@ def test_a_device_opens_and_closes_slots_while_runs_hold_some_and_who_waits_long
     assert leases.held("cuda:0") == 0
 
 
+def test_the_time_of_a_device_is_shared_among_those_who_hold_slots_of_it(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(devices.time, "monotonic", lambda: now[0])
+    first, second, other = Slot("0", 0), Slot("0", 1), Slot("1", 0)
+    leases = Leases([first, other, second])
+    with leases.lease():  # "0"
+        now[0] += 6
+        with leases.lease(), leases.lease():  # "1", then "0" too
+            now[0] += 8
+            assert leases.used(first) == 6 + 8 / 2
+        now[0] += 2
+    now[0] += 50
+    assert [leases.used(slot) for slot in (first, second, other)] == [12.0, 4.0, 8.0]
+
+
 def test_runs_go_to_the_device_with_the_fewest():
     leases = Leases([Slot(gpu, number) for gpu in ("0", "1") for number in range(2)])
     holders = queued(leases, 3)

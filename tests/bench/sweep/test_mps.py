@@ -19,6 +19,8 @@ STAND_IN = """#!/bin/sh
 echo "$1 ${CUDA_MPS_PIPE_DIRECTORY:-none} ${CUDA_VISIBLE_DEVICES:-all}" >> @LOG@
 if [ "$1" = "-d" ]; then
     [ -d "$CUDA_MPS_LOG_DIRECTORY" ] && touch "$CUDA_MPS_PIPE_DIRECTORY/up" || exit 3
+    [ "$CUDA_DEVICE_ORDER" = PCI_BUS_ID ] || exit 4
+    @SAY@
     exit @CODE@
 fi
 read word
@@ -32,8 +34,8 @@ def program(tmp_path, monkeypatch):
     log, tool = tmp_path / "told", tmp_path / "bin" / mps.PROGRAM
     tool.parent.mkdir()
 
-    def write(code: int = 0) -> None:
-        tool.write_text(STAND_IN.replace("@LOG@", str(log)).replace("@CODE@", str(code)))
+    def write(code: int = 0, say: str = "") -> None:
+        tool.write_text(STAND_IN.replace("@LOG@", str(log)).replace("@CODE@", str(code)).replace("@SAY@", say))
         tool.chmod(0o755)
 
     write()
@@ -59,9 +61,23 @@ def test_it_ends_with_an_exception_and_a_daemon_that_does_not_start_is_one_clear
     assert program.told()[-1] == "quit"
     program(code=1)
     with (
-        pytest.raises(ValueError, match=r"^--mps: nvidia-cuda-mps-control -d ended with 1; it may be running already$"),
+        pytest.raises(ValueError, match=r"^--mps: nvidia-cuda-mps-control -d ended with 1$"),
         mps.daemon(),
     ):
+        pytest.fail("it did not start")
+    program(code=1, say='printf "begun\\nno device\\n\\n" > "$CUDA_MPS_LOG_DIRECTORY/control.log"')
+    with (
+        pytest.raises(ValueError, match=r"^--mps: .* -d ended with 1; its log ends with: no device$"),
+        mps.daemon(),
+    ):
+        pytest.fail("it did not start")
+
+
+def test_a_daemon_that_hangs_is_one_clear_error(program, monkeypatch):
+    program(say="exec sleep 20")
+    monkeypatch.setattr(mps, "SECONDS", 0.5)
+    said = r"^--mps: nvidia-cuda-mps-control -d has not ended within 0\.5 s$"
+    with pytest.raises(ValueError, match=said), mps.daemon():
         pytest.fail("it did not start")
 
 

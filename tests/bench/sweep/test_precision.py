@@ -63,12 +63,28 @@ def precisions(runs: list[grid.Planned]) -> set[str]:
 def test_runs_on_real_images_are_computed_in_what_pays_and_tiny_ones_in_float32_everywhere(machine):
     machine(amx=True)
     assert precisions(expand(CIFAR)) == {"bf16"}
-    assert precisions(expand(replace(CIFAR, preset="paper", methods=("co_teaching",)))) == {"bf16"}
     assert precisions(expand(replace(CIFAR, dataset="mnist"))) == {"bf16"}
     on_amx = [run.run_id for name in grid.available() for run in expand(grid.load(name))]
     machine(amx=False)
     assert precisions(expand(CIFAR)) == {"float32"}
     assert [run.run_id for name in grid.available() for run in expand(grid.load(name))] == on_amx
+
+
+def test_a_papers_preset_is_computed_in_float32_everywhere_unless_a_user_asks_for_more(machine):
+    machine(amx=True)
+    paper = replace(CIFAR, preset="paper", methods=("co_teaching",))
+    assert precisions(expand(paper)) == {"float32"}
+    assert [run.auto for run in plan(paper)] == [False] * 2
+    assert precisions(expand(replace(paper, train={"precision": "auto"}))) == {"bf16"}
+    assert precisions(expand(replace(paper, train={"precision": "tf32"}))) == {"tf32"}
+    assert [run.run_id for run in expand(paper)] == [run.run_id for run in settle(plan(paper), lambda: "bf16")]
+
+
+def test_a_preset_that_names_a_precision_gets_it(machine, monkeypatch):
+    machine(amx=True)
+    real = grid._recipe
+    monkeypatch.setattr(grid, "_recipe", lambda *args: {**real(*args), "precision": "auto"})
+    assert precisions(expand(replace(CIFAR, preset="paper", methods=("co_teaching",)))) == {"bf16"}
 
 
 def test_what_the_machine_chooses_is_in_the_id_as_if_it_had_been_asked_for(machine):
@@ -92,6 +108,13 @@ def test_a_machine_is_asked_once_and_only_where_it_has_a_choice(unasked):
     asked = []
     runs = settle(plan(CIFAR), lambda: asked.append("here") or "bf16")
     assert (asked, len(runs), precisions(runs)) == (["here"], 4, {"bf16"})
+
+
+def test_a_list_of_suites_counts_their_runs_without_asking_the_machine(unasked, monkeypatch, capsys):
+    monkeypatch.setattr(grid, "available", lambda: ["real"])
+    monkeypatch.setattr(grid, "load", lambda name: CIFAR)
+    assert cli.main(["list", "suites", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == [{"name": "real", "summary": "", "runs": 4}]
 
 
 def test_every_run_of_a_plan_says_whether_its_precision_was_left_open(unasked):

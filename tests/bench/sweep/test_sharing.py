@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import signal
+import subprocess
 import threading
 import time
 from contextlib import nullcontext
@@ -12,10 +13,10 @@ import pytest
 from bench import cli
 from bench.commands import preflight
 from bench.files import canonical
-from bench.sweep import executor, packing
+from bench.sweep import cost, executor, packing, timings
 from bench.sweep.devices import Gpu, Slot
 from bench.sweep.executor import Sweep
-from bench.sweep.job import RESOURCES, Exit
+from bench.sweep.job import RESOURCES, SHARE, Exit, Job
 from bench.sweep.packing import Measured
 from bench.sweep.store import State, Store
 
@@ -69,6 +70,64 @@ def share(forked, tmp_path, monkeypatch):
         return executor.execute(sweep, runs, heard)
 
     return go
+
+
+def test_slots_close_again_when_a_run_that_is_under_way_has_grown(plan, share, tmp_path):
+    runs = plan(order="slow", epochs=10, seeds=range(3))
+
+    def grow() -> None:
+        deadline = time.monotonic() + 30
+        while (not hasattr(share, "heard") or share.heard.most < 2) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        (_, under_way), *_ = share.heard.heard  # the one that opened the second slot
+        (tmp_path / "results" / "runs" / under_way / RESOURCES).write_bytes(canonical({"memory_mb": 6_000.0}))
+
+    thread = threading.Thread(target=grow)
+    thread.start()
+    share(runs, memory=1_000.0)
+    thread.join()
+    assert share.sweep.leases._limits == {"cuda:0": 1}
+
+
+def test_each_run_of_a_shared_gpu_leaves_which_part_of_its_time_it_had_and_is_priced_by_it(plan, share, tmp_path):
+    runs = plan(order="slow", seeds=range(3))
+    share(runs, memory=1_000.0)
+    store = Store(tmp_path / "results")
+    parts = [json.loads((store.runs / run.run_id / SHARE).read_bytes())["share"] for run in runs]
+    assert all(0.4 < part <= 1 for part in parts)
+    assert min(parts) < 0.9  # though each began alone, or beside one that was about to end
+    path = store.runs / runs[0].run_id / SHARE
+    infos = {runs[0].config.dataset.name: runs[0].info}
+    provenance = store.run(runs[0].run_id).result().provenance
+    at_first = 1 / provenance["attempts"][-1]["sharing"]
+    for told, part in (({"share": 0.25}, 0.25), ({"share": 0}, at_first), ({}, at_first)):
+        path.write_bytes(canonical(told))
+        timing = timings._timing(path.with_name("result.json"), infos, "cpu")
+        assert timing.seconds == pytest.approx(part * (provenance["seconds"] + provenance["start_seconds"]))
+        assert timing.outside == pytest.approx(timing.seconds - part * provenance["training_seconds"])
+
+
+def test_processes_are_told_to_number_gpus_as_nvidia_smi_does(plan, monkeypatch, tmp_path):
+    (run,) = plan("ce")
+    shown = {}
+    monkeypatch.setattr(executor, "spawn_exec", lambda argv, environment, log: shown.setdefault("run", environment))
+    sweep = Sweep(Store(tmp_path), [Slot("1", 0)], None, "exec")
+    sweep.spawn(Job({}, "", "", None, "cuda:0"), sweep.store.run(run.run_id), Slot("1", 0), 1)
+
+    def note(name):
+        def start(*_, env, **__):
+            shown[name] = env
+            raise OSError
+
+        return start
+
+    monkeypatch.setattr(subprocess, "Popen", note("pacer"))
+    monkeypatch.setattr(subprocess, "run", note("price"))
+    for start in (lambda: packing._Pacer(run, "1", {}, "off"), lambda: cost._probe(run, Slot("1", 0))):
+        with pytest.raises(OSError):  # noqa: PT011 - the stand-in's
+            start()
+    for name in ("run", "pacer", "price"):
+        assert (shown[name]["CUDA_VISIBLE_DEVICES"], shown[name]["CUDA_DEVICE_ORDER"]) == ("1", "PCI_BUS_ID"), name
 
 
 def test_further_runs_start_once_the_first_has_told_its_memory_and_only_if_they_fit(plan, share, capsys):

@@ -333,19 +333,43 @@ def test_a_killed_run_loses_what_it_has_trained_since_its_last_checkpoint_and_no
     assert payloads(tmp_path / "results") == payloads(tmp_path / "whole")
 
 
-def test_what_a_run_takes_of_a_gpu_is_told_after_its_first_epoch(plan, tmp_path, monkeypatch):
-    (run,) = plan(order="raise", at=2)
-    root = tmp_path / "results"
+def test_what_a_run_takes_of_a_gpu_is_told_after_its_first_epoch_and_when_it_has_grown(plan, tmp_path, monkeypatch):
+    (run,) = plan(epochs=5)
+    root, sizes, told = tmp_path / "results", iter([100.0, 100.0, 350.5, 350.5, 350.5]), []
     job = Job(run.config.to_dict(), run.spec, str(root), None, "cpu")
-    told = []
-    monkeypatch.setattr(worker, "memory_mb", lambda device: told.append(device.type) or 123.5)
+    monkeypatch.setattr(worker, "memory_mb", lambda device: next(sizes))
+    monkeypatch.setattr(worker, "publish", lambda path, data, replace: told.append((path, json.loads(data))))
     monkeypatch.setattr(worker.signal, "signal", lambda *_: None)
-    assert worker.main(job.to_argv()) == Exit.ERROR
+    assert worker.main(job.to_argv()) == Exit.OK
     path = root / "runs" / run.run_id / RESOURCES
-    assert json.loads(path.read_bytes()) == {"memory_mb": 123.5}
-    assert told == ["cpu"]
-    assert worker.main(job.to_argv()) == Exit.OK  # goes on after epoch 2: its own first one tells again
-    assert told == ["cpu", "cpu"]
+    assert told == [(path, {"memory_mb": 100.0}), (path, {"memory_mb": 350.5})]
+
+
+def test_a_capture_that_fails_is_told_even_if_the_device_then_gives_no_state_back(plan, tmp_path, monkeypatch):
+    (run,) = plan()
+
+    def fail(*_: object) -> None:
+        raise CaptureFailed("a step could not be recorded")
+
+    def lost(_: object) -> None:
+        raise RuntimeError("CUDA error: operation failed due to a previous error during capture")
+
+    monkeypatch.setattr(worker.Trainer, "run", fail)
+    monkeypatch.setattr(worker.Saver, "flush", lost)
+    monkeypatch.setattr(worker.signal, "signal", lambda *_: None)
+    job = Job(run.config.to_dict(), run.spec, str(tmp_path / "results"), None, "cpu")
+    assert worker.main(job.to_argv()) == Exit.UNCAPTURED
+
+
+def test_the_age_of_a_process_is_told_by_a_clock_that_goes_on_in_a_suspended_machine(monkeypatch):
+    monotonic = time.clock_gettime(time.CLOCK_BOOTTIME) - 3600.0  # as after an hour of sleep
+    monkeypatch.setattr(worker.time, "monotonic", lambda: monotonic)
+    before = worker._process_age()
+    monkeypatch.setattr(worker.time, "clock_gettime", lambda clock: {time.CLOCK_BOOTTIME: 0.0}[clock])
+    assert worker._process_age() == 0.0
+    monkeypatch.undo()
+    time.sleep(0.05)
+    assert 0.03 < worker._process_age() - before < 30
 
 
 def test_a_run_tells_how_long_it_trained_and_how_long_its_process_took_to_begin(plan, start):

@@ -11,7 +11,7 @@ from torch import nn
 from bench.training import capture, checkpoint
 from bench.training.capture import CaptureFailed, form_of, leaves, with_tensors
 from bench.training.recorders import FORCED, Graphs, Tape, recorder
-from bench.training.snapshot import Snapshot
+from bench.training.snapshot import MOST, Snapshot, numbers
 from methods import Batch, LossMethod, Pass, Step, zip_cycle
 from methods.losses import cross_entropy
 
@@ -95,6 +95,52 @@ class Counting(Plain):
     def weights(self, batch, clock):
         self.count += 1
         return 1 / self.count
+
+
+class CountingInDict(Plain):
+    def setup(self, task):
+        super().setup(task)
+        self.memory = {"seen": [task, {"steps": 0}]}
+        self.memory["self"] = self.memory
+
+    def weights(self, batch, clock):
+        self.memory["seen"][1]["steps"] += 1
+        return 1 / self.memory["seen"][1]["steps"]
+
+
+class Helper:
+    def __init__(self, owner):
+        self.owner, self.steps = owner, 0
+
+
+class CountingInHelper(Plain):
+    def setup(self, task):
+        super().setup(task)
+        self.helpers = (Helper(self),)
+
+    def weights(self, batch, clock):
+        self.helpers[0].steps += 1
+        return 1 / self.helpers[0].steps
+
+
+class Appending(Plain):
+    def setup(self, task):
+        super().setup(task)
+        self.history = []
+
+    def weights(self, batch, clock):
+        self.history.append(self.q.mean())
+        return 1 / len(self.history)
+
+
+class RebindingInHelper(Plain):
+    def setup(self, task):
+        super().setup(task)
+        self.helper = Helper(torch.ones(()))
+
+    def weights(self, batch, clock):
+        self.helper.owner = 0.9 * self.helper.owner
+        return self.helper.owner
 
 
 class Reading(Plain):
@@ -211,6 +257,10 @@ def test_a_recorder_that_executes_nothing_while_it_records_gives_the_same_bits(s
 DEFECTS = {
     Rebinding: "a step binds q anew: write into the tensor, as in x.copy_(new)",
     Counting: "a step changes count, a number on the host",
+    CountingInDict: "a step changes memory.seen.1.steps, a number on the host",
+    CountingInHelper: "a step changes helpers.0.steps, a number on the host",
+    Appending: "a step changes len(history), a number on the host",
+    RebindingInHelper: "a step binds helper.owner anew: write into the tensor, as in x.copy_(new)",
     Reading: "a step reads clock.step: write clock.value(lambda now: ... now.step ...)",
     Hiding: "a replayed step differs in ",
     Baking: "a replayed step differs in ",
@@ -321,10 +371,31 @@ def test_the_faster_way_is_found_by_timing_both_and_told(moments, line, replayed
     assert len(said) == 2
 
 
-def test_a_pass_too_short_for_a_trial_is_replayed_untimed(world):
+def test_a_pass_too_short_for_a_trial_runs_as_it_is_written(world):
+    whole = world.bits(run(world, Plain())[0])
     trainer, said = run(world, Plain(), Timed())
-    assert trainer.capture.replayed["train"] == 7
-    assert len(said) == 1
+    assert (world.bits(trainer), said, trainer.capture.replayed) == (whole, [], {})
+
+
+@pytest.mark.parametrize(("size", "lines"), [(12, 0), (10, 2)])
+def test_a_trial_is_begun_only_where_it_ends_before_a_smaller_last_batch(size, lines, world, monkeypatch):
+    """A trial of one step each way takes three after the two before it: of four full batches there are too few."""
+    monkeypatch.setattr(capture, "TRIAL", 1)
+    trainer, said = world.trainer(Plain(), recorder=Timed(), batch_size=size, epochs=1), []
+    trainer.capture.say = said.append
+    trainer.epoch()
+    assert len(said) == lines
+
+
+def test_a_kind_that_was_timed_is_replayed_in_short_passes_too(world, monkeypatch):
+    monkeypatch.setattr(capture, "TRIAL", 100)
+    trainer = world.trainer(Plain(), recorder=Timed(), epochs=2, **SETTINGS)
+    trainer.epoch()
+    (kind,) = trainer.capture.kinds.values()
+    assert not kind.plain
+    kind.timed = kind.checked = True
+    trainer.epoch()
+    assert trainer.capture.replayed["train"] == 2
 
 
 # parts
@@ -361,6 +432,17 @@ def test_on_the_cpu_auto_is_plain_and_only_always_insists():
 
 
 # what a snapshot holds
+
+
+def test_numbers_are_found_wherever_a_method_keeps_them_but_not_in_tasks_and_not_in_what_others_made(world):
+    method = world.trainer(CountingInHelper(), **SETTINGS).method
+    method.parts = {"a": [1, {"b": True}], ("x", 2): 2.5, "deep": nn.ModuleList([nn.Dropout(0.25)])}
+    method.long, method.optim = [0] * (MOST + 1), {"it": method.optimizer}
+    found = numbers([method])
+    wanted = {"parts.a.0": 1, "parts.a.1.b": True, "parts.1": 2.5, "parts.deep.0.p": 0.25, "helpers.0.steps": 0}
+    assert {name: found[name] for name in wanted} == wanted
+    assert (found["len(parts)"], found["len(parts.a)"], found["len(long)"]) == (3, 2, MOST + 1)
+    assert not [name for name in found if name.startswith(("task", "long", "optim.it", "optimizer"))]
 
 
 def test_a_snapshot_puts_back_tensors_wherever_they_are_kept_and_says_what_differs():
