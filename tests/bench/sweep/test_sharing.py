@@ -6,6 +6,7 @@ import signal
 import subprocess
 import threading
 import time
+from collections import Counter
 from contextlib import nullcontext
 
 import pytest
@@ -163,7 +164,8 @@ def test_runs_that_wait_for_a_slot_do_not_start_when_the_sweep_is_stopped(plan, 
     thread.start()
     outcomes = share(runs, memory=9_000.0)
     thread.join()
-    assert [outcome.state for outcome in outcomes] == [State.INTERRUPTED, State.PLANNED, State.PLANNED]
+    states = Counter(outcome.state for outcome in outcomes)  # whose thread asks first is not settled
+    assert states == {State.INTERRUPTED: 1, State.PLANNED: 2}
     assert [event for event, _ in share.heard.heard] == ["started", "ended"]
 
 
@@ -176,7 +178,8 @@ def test_runs_alone_and_packed_with_those_of_another_method_give_the_same_bytes(
     assert len(whole) == 4
     assert payloads(tmp_path / "packed") == whole
     assert payloads(tmp_path / "shared") == whole
-    first = json.loads((tmp_path / "shared" / "runs" / runs[0].run_id / "result.json").read_bytes())
+    (_, begun), *_ = share.heard.heard
+    first = json.loads((tmp_path / "shared" / "runs" / begun / "result.json").read_bytes())
     assert first["provenance"]["attempts"][0]["sharing"] == 1
 
 
