@@ -12,9 +12,9 @@ from bench.speed import checks
 from bench.speed import ours as harness
 from bench.speed.input import peer_workers
 from bench.speed.options import Options, Report
-from bench.speed.pairs import Pair, in_turns, paired
+from bench.speed.pairs import Pair, paired
 from bench.speed.peer import Recipe, pipeline
-from bench.speed.side import Request, Work, sides
+from bench.speed.side import Request, Work, compared
 from bench.speed.step import named, variants, with_share
 from methods import registry
 
@@ -44,9 +44,7 @@ def _measured(spec: str, network: str, options: Options, workers: int) -> list[P
     }
     theirs = {**common, "workers": workers}
     requests["peer"] = Request("bench.speed.epoch:peer", theirs, harness=False, device=options.device)
-    with sides(requests, at_once=options.quick) as started:
-        rounds = in_turns({name: side.round for name, side in started.items()}, options.rounds)
-        facts = {name: side.facts() for name, side in started.items()}
+    rounds, facts = compared(requests, options.rounds, at_once=options.quick)
     pairs = []
     for name, train in chosen:
         pair = paired(

@@ -13,9 +13,9 @@ from bench.data.loader import Resident
 from bench.speed import checks
 from bench.speed.images import dataset
 from bench.speed.options import Options, Report
-from bench.speed.pairs import in_turns, paired
+from bench.speed.pairs import paired
 from bench.speed.peer import Items, pipeline
-from bench.speed.side import Request, Work, sides
+from bench.speed.side import Request, Work, compared
 
 BAR = 10.0
 BATCH = 128
@@ -33,9 +33,7 @@ def measure(options: Options) -> Report:
     }
     theirs = {"samples": samples, "workers": workers}
     requests["peer"] = Request("bench.speed.input:peer", theirs, harness=False)
-    with sides(requests, at_once=options.quick) as started:
-        rounds = in_turns({name: side.round for name, side in started.items()}, options.rounds)
-        facts = {name: side.facts() for name, side in started.items()}
+    rounds, facts = compared(requests, options.rounds, at_once=options.quick)
     pairs = [
         paired(
             f"input, {name}, {samples:,} images",

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from bench.fingerprint import ROOT
-from bench.speed.pairs import Cost, measured
+from bench.speed.pairs import Cost, in_turns, measured
 from bench.sweep.forking import PARENT_VARIABLE, die_with_parent
 from bench.sweep.forkserver import spawn_exec
 
@@ -147,6 +147,15 @@ def sides(requests: Mapping[str, Request], at_once: bool = False) -> Iterator[di
         for side in started.values() if at_once else ():
             side.ready()
         yield started
+
+
+def compared(
+    requests: Mapping[str, Request], rounds: int, at_once: bool = False
+) -> tuple[dict[str, tuple[Cost, ...]], dict[str, dict[str, Any]]]:
+    """Let all sides do their rounds in turns: the costs of each round, and the facts about each side, by its name."""
+    with sides(requests, at_once) as started:
+        costs = in_turns({name: side.round for name, side in started.items()}, rounds)
+        return costs, {name: side.facts() for name, side in started.items()}
 
 
 def main(argv: list[str]) -> int:

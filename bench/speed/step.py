@@ -12,9 +12,9 @@ from typing import Any
 from bench.speed import checks, machine
 from bench.speed import ours as harness
 from bench.speed.options import Options, Report
-from bench.speed.pairs import Pair, in_turns, paired
+from bench.speed.pairs import Pair, paired
 from bench.speed.peer import Recipe
-from bench.speed.side import Request, Work, sides
+from bench.speed.side import Request, Work, compared
 
 NETWORKS_AT_WORK = 2
 
@@ -56,9 +56,7 @@ def _measured(network: str, options: Options) -> list[Pair]:
         for name, train in variants(options, network).items()
     }
     requests["peer"] = Request("bench.speed.step:peer", common, harness=False, device=options.device)
-    with sides(requests, at_once=options.quick) as started:
-        rounds = in_turns({name: side.round for name, side in started.items()}, options.rounds)
-        facts = {name: side.facts() for name, side in started.items()}
+    rounds, facts = compared(requests, options.rounds, at_once=options.quick)
     pairs = [
         paired(
             f"step, {network}, B = {batch}, {name}",
