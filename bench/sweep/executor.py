@@ -12,12 +12,11 @@ import threading
 import time
 import uuid
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from types import FrameType
 from typing import Any, Protocol
 
 from joblib import Parallel, delayed
@@ -26,12 +25,12 @@ from bench.files import canonical, publish, remove
 from bench.sweep.devices import Gpu, Leases, Slot, shown
 from bench.sweep.forkserver import Child, ForkServer, spawn_exec
 from bench.sweep.grid import Planned
+from bench.sweep.interruption import stopped_by_signals
 from bench.sweep.job import CLASSES, RESOURCES, SHARE, STORAGE_ERRORS, Exit, Job
 from bench.sweep.packing import Packing
 from bench.sweep.store import RunFolder, State, Store
 
 RETRIES = {"killed": 2, "oom": 1, "io": 0, "error": 0}  # further attempts in one launch, from the checkpoint
-GRACE_SECONDS = 20.0  # between asking children to stop and killing them
 # what every run imports sooner or later; torch.optim imports the compiler's package on first use, which takes a second
 PRELOADED = ("torch", "torch._dynamo", "numpy")
 BREAKER = 3  # quick failures in a row that stop the sweep: a dead device must not eat the queue
@@ -147,7 +146,7 @@ def execute(sweep: Sweep, runs: Sequence[Planned], reporter: Reporter) -> list[O
     several = len({run.config.method.name for run in runs}) > 1
     todo, jobs = list(runs), len(sweep.slots)
     crowded: list[Planned] = []  # out of memory beside others: last, with nothing beside them
-    with _signals(sweep):
+    with stopped_by_signals(sweep):
         try:
             while todo:
                 parallel = Parallel(
@@ -324,37 +323,3 @@ def _last_line(log: Path) -> str:
     except OSError:  # none was written
         lines = []
     return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
-
-
-@contextmanager
-def _signals(sweep: Sweep) -> Iterator[None]:
-    """First signal: start nothing new, ask the children to stop. Second, or after a grace time: kill them."""
-
-    def handle(number: int, _frame: FrameType | None) -> None:
-        sweep.signals += 1
-        if sweep.signals == 1:
-            sweep.signal_number = number
-            sweep.reason = sweep.reason or "signal"
-            sweep.halted = sweep.halted or f"interrupted by {signal.Signals(number).name}"
-            threading.Thread(target=_stop_children, args=(sweep,), daemon=True).start()
-        else:
-            threading.Thread(target=sweep.stop, args=("signal", "", signal.SIGKILL), daemon=True).start()
-
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
-    if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
-        yield
-        return
-    before: list[tuple[int, Any]] = [(number, signal.signal(number, handle)) for number in numbers]
-    try:
-        yield
-    finally:
-        for number, handler in before:
-            signal.signal(number, handler)
-
-
-def _stop_children(sweep: Sweep) -> None:
-    sweep.stop("signal", "interrupted", signal.SIGTERM)
-    deadline = time.monotonic() + GRACE_SECONDS
-    while sweep.children and time.monotonic() < deadline:
-        time.sleep(0.1)
-    sweep.stop("signal", "interrupted", signal.SIGKILL)

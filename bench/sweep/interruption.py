@@ -1,0 +1,50 @@
+"""What a signal to the driver means for a sweep: end in order, or at once."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bench.sweep.executor import Sweep
+
+GRACE_SECONDS = 20.0  # between asking children to stop and killing them
+
+
+@contextmanager
+def stopped_by_signals(sweep: Sweep) -> Iterator[None]:
+    """First signal: start nothing new, ask the children to stop. Second, or after a grace time: kill them."""
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        sweep.signals += 1
+        if sweep.signals == 1:
+            sweep.signal_number = number
+            sweep.reason = sweep.reason or "signal"
+            sweep.halted = sweep.halted or f"interrupted by {signal.Signals(number).name}"
+            threading.Thread(target=_stop_children, args=(sweep,), daemon=True).start()
+        else:
+            threading.Thread(target=sweep.stop, args=("signal", "", signal.SIGKILL), daemon=True).start()
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
+        yield
+        return
+    before: list[tuple[int, Any]] = [(number, signal.signal(number, handle)) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler)
+
+
+def _stop_children(sweep: Sweep) -> None:
+    sweep.stop("signal", "interrupted", signal.SIGTERM)
+    deadline = time.monotonic() + GRACE_SECONDS
+    while sweep.children and time.monotonic() < deadline:
+        time.sleep(0.1)
+    sweep.stop("signal", "interrupted", signal.SIGKILL)
