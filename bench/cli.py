@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-VERBS = ("run", "status", "table", "plot", "list", "show", "noise", "doctor")
+VERBS = ("run", "status", "table", "plot", "list", "show", "noise", "doctor", "verify", "merge", "clean")
+BACKENDS = ("local", "ray", "dask", "slurm")
 LISTED = ("methods", "noise", "datasets", "networks", "suites")
 
 EPILOG = """exit codes: 0 all planned runs are done; 1 some failed; 2 bad usage, nothing was started;
@@ -64,8 +65,16 @@ def parser() -> Parser:
     show.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
     show.add_argument("--json", action="store_true", help="the stored record as it is")
     _noise(verbs.add_parser("noise", help="which labels a noise spec makes: show, export or compare them"))
-    doctor = verbs.add_parser("doctor", help="what is there of a dataset, what is missing, and what a run will use")
-    doctor.add_argument("dataset", metavar="DATASET", help="see `list datasets`; or your own folder or .npz file")
+    doctor = verbs.add_parser(
+        "doctor", help="of a dataset: what is there and what is missing; without one: this machine and the results"
+    )
+    doctor.add_argument(
+        "dataset", nargs="?", metavar="DATASET", help="see `list datasets`; or your own folder or .npz file"
+    )
+    doctor.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
+    doctor.add_argument(
+        "--sweep", action="store_true", help="remove what killed writers left half-written in the results folder"
+    )
     _data_dir(doctor)
     doctor.add_argument(
         "--decode",
@@ -78,7 +87,36 @@ def parser() -> Parser:
         help="decode every image file, and leave those out of the dataset from now on that cannot be read",
     )
     doctor.add_argument("--json", action="store_true", help="one JSON document on standard output")
+    _keeping(verbs)
     return top
+
+
+def _keeping(verbs: Any) -> None:
+    """What keeps a results folder in order."""
+    verify = verbs.add_parser(
+        "verify", help="recompute every digest and every cell of a suite's tables independently", epilog=EPILOG
+    )
+    _selection(verify)
+    verify.add_argument(
+        "--rerun", type=int, default=0, metavar="K", help="train K finished runs again, too, and compare their payloads"
+    )
+    verify.add_argument("--json", action="store_true", help="one JSON document on standard output")
+    merge = verbs.add_parser("merge", help="bring results of other folders, such as those of shards, into one")
+    merge.add_argument("folders", nargs="+", type=Path, metavar="DIR", help="results folders to read")
+    merge.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
+    merge.add_argument("--dry-run", action="store_true", help="say what would be copied; copy nothing")
+    clean = verbs.add_parser("clean", help="remove what is no result; asks first")
+    clean.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
+    what = clean.add_argument_group("what to remove (at least one)")
+    what.add_argument("--failed", action="store_true", help="runs that failed, with their logs and checkpoints")
+    what.add_argument("--interrupted", action="store_true", help="unfinished runs: their checkpoints are lost")
+    what.add_argument("--quarantine", action="store_true", help="damaged files that were set aside")
+    what.add_argument("--samples", action="store_true", help="per-sample tables")
+    what.add_argument(
+        "--suite", metavar="SUITE", help="every run of this suite, finished or not; with the above, only of its runs"
+    )
+    clean.add_argument("--yes", action="store_true", help="do not ask")
+    clean.add_argument("--dry-run", action="store_true", help="say what would be removed; remove nothing")
 
 
 def _noise(verb: argparse.ArgumentParser) -> None:
@@ -256,6 +294,61 @@ def _running(run: argparse.ArgumentParser) -> None:
         "and less time; off by default, because it has been tested on CPUs alone and has never yet run on a GPU",
     )
     how.add_argument("--no-retry-failed", action="store_true", help="leave runs alone that failed in an earlier launch")
+    how.add_argument(
+        "--strict-env",
+        action="store_true",
+        help="set a checkpoint aside that another version of Python, torch, numpy or CUDA has made (default: go on "
+        "from it; the record tells)",
+    )
+    how.add_argument("--tensorboard", action="store_true", help="write scalars for TensorBoard beside the records")
+    limits = run.add_argument_group("when to give up")
+    limits.add_argument("--run-limit", type=float, metavar="SECONDS", help="of one attempt at a run (default: none)")
+    limits.add_argument(
+        "--stall-limit",
+        type=float,
+        metavar="SECONDS",
+        help="without a finished epoch, after which a run counts as hanging (default: 600 without a batch or an epoch, "
+        "or 20 of its epochs if that is more)",
+    )
+    limits.add_argument(
+        "--storage-wait",
+        type=float,
+        default=3600.0,
+        metavar="SECONDS",
+        help="how long a sweep waits for a full or failing disk before it ends with 75 (default: 3600)",
+    )
+    where = run.add_argument_group("where to run them (changes no number)")
+    where.add_argument(
+        "--backend",
+        choices=BACKENDS,
+        default="local",
+        help="local (this machine, the default), ray, dask or slurm; the results folder must be shared by all nodes",
+    )
+    where.add_argument(
+        "--address",
+        metavar="A",
+        help="of a Ray or Dask cluster that runs, or Dask's scheduler file (default: one is started on this machine)",
+    )
+    where.add_argument(
+        "--jobs",
+        type=int,
+        metavar="N",
+        help="ray, dask: runs at a time at most (default: as many as the cluster holds); slurm: elements of the array "
+        "(default: one a run, at most 16)",
+    )
+    where.add_argument(
+        "--slurm",
+        nargs="+",
+        default=[],
+        metavar="OPTION=VALUE",
+        help="options of sbatch, such as partition=gpu gres=gpu:1 time=4:00:00 cpus-per-task=4",
+    )
+    where.add_argument("--wait", action="store_true", help="slurm: wait for the array, then print the table")
+    where.add_argument(
+        "--shard",
+        metavar="I/N",
+        help="do part I, from 0, of N parts of the runs: for machines that share nothing; see `merge`",
+    )
     _tabling(run)
 
 

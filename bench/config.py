@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
+import sys
 import types
 import typing
 from dataclasses import dataclass, field
@@ -237,7 +237,8 @@ def cast(value: Any, hint: Any, where: str) -> Any:
         return tuple(cast(item, get_args(hint)[0], where) for item in value)
     if origin is dict and isinstance(value, dict):
         return {key: cast(item, get_args(hint)[1], f"{where}.{key}") for key, item in value.items()}
-    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    # a whole number beyond all floats is none that a setting could mean
+    number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
     if hint is float and number:
         return float(value)
     if hint is int and number and value == int(value):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import difflib
 import functools
-import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,7 +73,7 @@ def suggestion(given: str, allowed: list[str]) -> str:
 
 def cast(value: Any, field: Field, method: str) -> Any:
     """`value` as the type that `field` declares (1 and 1.0 must not make two different runs), or ValueError."""
-    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
     allowed: list[str] = []
     for option, text, head in _declared(field.type):
         if text == "None" and value is None:

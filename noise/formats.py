@@ -216,7 +216,7 @@ def _marks(arrays: Mapping[str, NDArray[Any]], total: int) -> tuple[NDArray[np.b
 
 
 def _json(data: bytes) -> LabelFile:
-    content = json.loads(data.decode("utf-8-sig"))
+    content = json.loads(data.decode("utf-8-sig"), object_pairs_hook=_unique)
     if isinstance(content, list) and content and isinstance(content[0], list):
         return LabelFile(None, foreign=_pairs(content), form="ODNL's JSON of foreign images")
     if isinstance(content, list):
@@ -227,6 +227,13 @@ def _json(data: bytes) -> LabelFile:
     ood, source = placed(_pairs(content.get("open_noise", [])), len(given))
     form = "EvidentialMix's JSON"
     return LabelFile(given, None, ood, source, form=form) if ood.any() else LabelFile(given, form=form)
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    table = dict(pairs)
+    if len(table) < len(pairs):  # Python would keep the last in silence
+        raise ValueError("JSON gives one key twice")
+    return table
 
 
 def _pairs(rows: object) -> Labels:

@@ -27,9 +27,12 @@ HEAVY = ("torch", "torchvision", "pandas", "scipy", "sklearn", "matplotlib", "jo
 TORCHLESS = (
     *("bench.cli", "bench.config", "bench.files", "bench.fingerprint", "bench.data.datasets", "bench.data.noisy"),
     *("bench.cache", "bench.sweep.reading", "bench.sweep.store", "bench.sweep.grid", "bench.sweep.recipes"),
-    *("bench.sweep.progress", "bench.sweep.executor"),
+    *("bench.sweep.progress", "bench.sweep.executor", "bench.sweep.protocol"),
     *("bench.commands.run", "bench.commands.status", "bench.commands.table", "bench.commands.list"),
+    *("bench.sweep.origin", "bench.sweep.gauges", "bench.sweep.health", "bench.sweep.tensorboard"),
+    *("bench.commands.doctor", "bench.commands.checkup", "bench.commands.dry_run"),
     *("bench.commands.show", "bench.commands.plot", "bench.commands.select", "bench.commands.derived"),
+    *("bench.commands.verify", "bench.commands.merge", "bench.commands.clean"),
     *(f"bench.evidence.{path.stem}" for path in sorted((ROOT / "bench" / "evidence").glob("*.py"))),
 )
 

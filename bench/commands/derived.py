@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import noise
 from bench import cache
+from bench.commands import notes
 from bench.config import cast
 from bench.data.noisy import spec_of, split_of, stored_name
 from bench.evidence.cells import Table
-from bench.files import canonical, parse, publish, read_regular, sha256
+from bench.files import canonical, make_folder, parse, publish, read_regular, sha256
 from bench.fingerprint import harness_code, method_code, sources
 from bench.sweep.grid import Planned, Suite
 from bench.sweep.reading import Facts, Payloads, Results, without_collector
@@ -78,6 +79,7 @@ def gather(store: Store, suite: Suite, runs: list[Planned]) -> Evidence:
     harness = functools.cache(harness_code)  # not asked for before there is a result
     today = functools.cache(lambda name: (harness(), method_code(found.infos[name].file)))
     with without_collector():
+        results.look_ahead()
         for run in runs:
             folder = store.run(run.run_id)
             found.conflicts += folder.conflicts()
@@ -87,7 +89,7 @@ def gather(store: Store, suite: Suite, runs: list[Planned]) -> Evidence:
                 found.corrupt[run.run_id] = str(error)
                 continue
             if facts is not None:
-                if (facts.code, facts.method_code) != today(run.config.method.name):
+                if facts.code != today(run.config.method.name):
                     found.stale.add(run.run_id)
             elif folder.state() is State.FAILED:
                 found.failed[run.run_id] = str((folder.last_failure() or {}).get("message", "failed"))
@@ -132,13 +134,14 @@ def table_of(found: Evidence, rule: str, head: str, baseline: str) -> Table:
         from bench.evidence.tables import accuracy_table
 
         expected = {run.run_id: run.config.to_dict() for run in found.runs}
-        return accuracy_table(found.payloads, expected=expected, **plan)
+        summaries = [facts.summary(expected[run_id]) for run_id, facts in found.facts.items()]
+        return accuracy_table(summaries, expected=expected, **plan)
 
     # a run_id stands for a configuration, a digest for a payload
     digests = found.digests
     inputs = ["table", [[run.run_id, digests.get(run.run_id)] for run in found.runs], plan]
     table: Table = _once(Table, inputs, computed)
-    return replace(table, notes=(*table.notes, *_preset_note(found), *_stale_note(found)))
+    return replace(table, notes=(*table.notes, *notes.of(found)))
 
 
 def text_of(table: Table, form: str, width: int = 100, colour: bool = False) -> str:
@@ -155,29 +158,11 @@ def text_of(table: Table, form: str, width: int = 100, colour: bool = False) -> 
     return text
 
 
-def _preset_note(found: Evidence) -> list[str]:
-    """The hyper-parameters that the preset sets in place of a method's defaults."""
-    said = {}
-    for run in {run.config.method.name: run for run in found.runs}.values():
-        own = {field.name: field.default for field in found.infos[run.config.method.name].fields}
-        other = [f"{name}={value}" for name, value in run.defaults.items() if value != own[name]]
-        if other:
-            said[run.config.method.name] = f"{run.config.method.name} ({', '.join(other)})"
-    presets = dict.fromkeys(run.config.train.preset for run in found.runs)
-    return [f"set by the preset {', '.join(presets)}: {', '.join(said.values())}"] if said else []
-
-
-def _stale_note(found: Evidence) -> list[str]:
-    names = sorted({run.config.method.name for run in found.runs if run.run_id in found.stale})
-    text = f"{len(found.stale)} runs were made by other code than today's: {', '.join(names)}"
-    return [f"{text} (run --stale rerun trains them again)"] if names else []
-
-
 def write_table(store: Store, found: Evidence, table: Table) -> list[Path]:
     """Publish the table as CSV, Markdown and LaTeX with the manifest of its inputs; return the paths."""
     folder = store.tables / found.suite.name
     name = "accuracy" if (table.rule, table.head) == ("last", "headline") else f"accuracy-{table.rule}-{table.head}"
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     paths = []
     for form in ("csv", "md", "tex"):
         paths.append(folder / f"{name}.{form}")
@@ -195,7 +180,7 @@ def _put(path: Path, data: bytes) -> None:
 
 def write_plots(found: Evidence, folder: Path) -> list[Path]:
     """Draw the plots that the records allow, as PNG and SVG; what is there from the same inputs is not drawn again."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     inputs = {"runs": found.digests, "order": [found.methods, found.columns], "code": _code()}
     manifest = folder / "plots.manifest.json"
     previous = _previous(manifest)

@@ -1,19 +1,26 @@
-"""`doctor`: what is there of a data set, what is missing, where to get it, and what a run will use."""
+"""`doctor`: what is there of a data set, and what a run will use; without one, how this machine and its results are."""
 
 import argparse
 import json
 import sys
+from collections.abc import Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from bench.commands.table import INTEGRITY
 from bench.data import datasets, padded
-from bench.data.report import Report
+from bench.data.report import Finding, Report
 
 MARKS = {"ok": "ok     ", "note": "note   ", "missing": "MISSING", "broken": "BROKEN "}
+CANNOT_RUN = 2
 
 
 def main(args: argparse.Namespace) -> int:
-    """Print the report; 0 if a run can start, 2 if something is missing or broken."""
+    """Print the report; 0 if a run can start, 2 if something is missing or broken, 3 if a result is damaged."""
+    if args.dataset is None:
+        return _machine(args)
+    if args.sweep:
+        raise ValueError("--sweep is about the results folder: leave the dataset out")
     name, folder = datasets.locate(args.dataset, args.data_dir)
     if args.skip_broken:
         _skip_broken(name, folder)
@@ -27,18 +34,42 @@ def main(args: argparse.Namespace) -> int:
         from bench.data import decoded
 
         decoded.decode(datasets.load(name, folder), folder, _say)
-    return 0 if report.usable else 2
+    return 0 if report.usable else CANNOT_RUN
+
+
+def _machine(args: argparse.Namespace) -> int:
+    from bench.commands import checkup
+    from bench.sweep import health
+
+    for flag in ("decode", "skip_broken"):
+        if getattr(args, flag):
+            raise ValueError(f"--{flag.replace('_', '-')} is about the images of a dataset: name it")
+    if args.sweep:
+        _say(f"removed {health.sweep(args.results)} half-written files")
+    sections, found = checkup.sections(args.results, args.data_dir)
+    findings = [finding for section in sections for finding in section.findings]
+    usable = all(finding.state in ("ok", "note") for finding in findings)
+    code = INTEGRITY if found.damaged else 0 if usable else CANNOT_RUN
+    if args.json:
+        parts = {part.title: {"findings": list(map(asdict, part.findings)), **part.facts} for part in sections}
+        print(json.dumps({"exit": code, **parts}, indent=1))
+    else:
+        print("\n".join(line for section in sections for line in [section.title, *_lines(section.findings)]))
+    return code
 
 
 def text(report: Report, folder: Path) -> str:
     """The report for a terminal, worst things last, where they are seen."""
-    order = ("ok", "note", "missing", "broken")
-    findings = sorted(report.findings, key=lambda finding: order.index(finding.state))
-    lines = [f"{report.name}  in {folder}"]
-    lines += [f"  {MARKS[finding.state]}  {finding.text}" for finding in findings]
+    lines = [f"{report.name}  in {folder}", *_lines(report.findings)]
     if report.usable:
         return "\n".join([*lines, f"  used     {report.used}"])
     return "\n".join([*lines, f"  get it   {report.where}", f"{report.name} cannot be used as it is"])
+
+
+def _lines(findings: Iterable[Finding]) -> list[str]:
+    order = ("ok", "note", "missing", "broken")
+    ordered = sorted(findings, key=lambda finding: order.index(finding.state))
+    return [f"  {MARKS[finding.state]}  {finding.text}" for finding in ordered]
 
 
 def _skip_broken(name: str, folder: Path) -> None:

@@ -29,8 +29,14 @@ def describe(
     print(f"on {', '.join(f'{name} x {count}{more}' for name, count in places.items())}, results in {store.root}")
     if todo:
         networks = sum(run.networks * run.config.train.epochs for run in todo)
-        time = _time(cost.expected(store, runs, todo, slots), _room(slots, len(todo)))
-        print(f"cost: {networks:,} epochs of one network, {time}")
+        kinds = cost.by_kind(slots)
+        prices = {kind: cost.expected(store, runs, todo, own, kind) for kind, own in kinds.items()}
+        if len(prices) > 1:
+            print(f"cost: {networks:,} epochs of one network, {_mixed(prices, kinds, len(todo))}")
+        else:
+            elsewhere = slots[0].gpu is None and slots[0].name != "cpu"  # a cluster, which is not asked yet
+            time = _time(prices[None], _room(slots, len(todo)))
+            print(f"cost: {networks:,} epochs of one network, {time}{', as on this CPU' if elsewhere else ''}")
 
 
 def _line(run: Planned, state: State, is_open: bool) -> str:
@@ -54,3 +60,22 @@ def _time(price: cost.Cost, room: tuple[int, str]) -> str:
     count, kind = room
     places = f"{count} {kind}" + ("s" if count > 1 else "")
     return f"about {clock(price.seconds / count)} on {places} ({clock(price.seconds)} of one), by {price.basis}"
+
+
+def _mixed(prices: Mapping[str | None, cost.Cost], kinds: Mapping[str | None, Sequence[Slot]], runs: int) -> str:
+    """What all of it takes on one GPU of each kind, and on all of them if each takes what it is good for."""
+    lines, rate = [], 0.0
+    for kind, price in prices.items():
+        count = len({slot.name for slot in kinds[kind]})
+        if price.seconds is None:
+            lines.append(f"  {count} x {kind or 'GPU of unknown name'}: unknown: {price.basis}")
+        else:
+            rate += count / max(price.seconds, 1e-9)
+            lines.append(
+                f"  {count} x {kind or 'GPU of unknown name'}: {clock(price.seconds)} on one, by {price.basis}"
+            )
+    known = [price.seconds for price in prices.values() if price.seconds is not None]
+    least = min(known, default=0.0) / runs  # one run is on one GPU
+    whole = len(known) == len(prices)
+    together = f"about {clock(max(1 / rate, least))} on all of these together" if whole else "time unknown"
+    return "\n".join([together, *lines])

@@ -13,6 +13,7 @@ def main(args: argparse.Namespace) -> int:
     found = derived.gather(store, suite, runs)
     if not found.payloads:
         raise ValueError(f"no run of {suite.name!r} is done under {args.results}: nothing to draw")
-    for path in derived.write_plots(found, args.out or store.tables / suite.name):
+    folder = args.out.resolve() if args.out and args.out.is_symlink() else args.out  # one's own link may be followed
+    for path in derived.write_plots(found, folder or store.tables / suite.name):
         print(path)
     return 0

@@ -3,117 +3,102 @@
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 from collections.abc import Collection, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from bench import hardware
-from bench.commands import derived, preflight, table
+from bench.commands import array, derived, preflight, table, where
 from bench.commands.select import baseline_of, begin, data_dir_of, planned
-from bench.fingerprint import ROOT
-from bench.sweep import devices, timings
-from bench.sweep.grid import Planned
+from bench.sweep import shard
+from bench.sweep.devices import Slot
+from bench.sweep.grid import Planned, Suite
 from bench.sweep.job import Exit
 from bench.sweep.sample_files import untabled
 from bench.sweep.store import State, Store
 
 if TYPE_CHECKING:
-    from bench.sweep.executor import Outcome, Sweep
+    from bench.sweep.attempts import Outcome
+    from bench.sweep.executor import Sweep
 
 FINISHED = (State.DONE, State.DIVERGED)
-GPU_CHECKPOINT_SECONDS = 30.0  # writing a state may take as long as an epoch there; on the CPU it takes a hundredth
 
 
 def main(args: argparse.Namespace) -> int:
+    where.check(args)
+    part = shard.parse(args.shard) if args.shard is not None else None
     suite, runs = planned(args)
     baseline_of(args, suite, runs)
+    mine = part.of(runs) if part is not None else runs
+    if part is not None:
+        _note(f"shard {part}: {len(mine)} of {len(runs)} runs")
     store = Store(args.results)
-    slots = devices.slots(args.devices, args.per_device, max(run.config.train.threads for run in runs))
-    states = {run.run_id: store.run(run.run_id).state(quick=True) for run in runs}
+    places = where.slots(args, runs)
+    states = {run.run_id: store.run(run.run_id).state(quick=True) for run in mine}
     found = derived.gather(store, suite, runs)
-    stale = found.stale
     todo = [
-        run for run in runs if _is_open(states[run.run_id], args) or (args.stale == "rerun" and run.run_id in stale)
+        run
+        for run in mine
+        if _is_open(states[run.run_id], args) or (args.stale == "rerun" and run.run_id in found.stale)
     ]
-    hardware.check((run.config.train for run in todo), slots)
-    _check(args, slots)
+    where.check_hardware(args, todo, places)
     if args.dry_run:
-        from bench.commands import dry_run  # which imports all that starts runs
-
-        preflight.check_methods(todo)
-        dry_run.describe(store, suite, runs, todo, states, slots, grows=args.per_device is None)
-        _note_untabled(store, found, args, {run.run_id for run in todo})
-        return 0
+        return _describe(args, store, suite, found, mine, todo, states, places)
+    for run_id in (run_id for run_id, state in states.items() if state in FINISHED):
+        store.run(run_id).tidy()
     sweep: Sweep | None = None
     outcomes: list[Outcome] = []
-    if todo:
-        preflight.check(store, todo, data_dir_of(args, suite), args.download)
-        begin(args, store, suite, runs)
-        done = sum(state in FINISHED for state in states.values()) - sum(run.run_id in stale for run in todo)
-        sweep, outcomes = _execute(store, todo, done, slots, stale, args, data_dir_of(args, suite))
+    if args.backend == "slurm":
+        code = array.main(args, store, suite, runs, todo) if todo else None
+        if code is not None:
+            return code
+        found = derived.gather(store, suite, runs)
+    elif todo:
+        done = sum(state in FINISHED for state in states.values()) - sum(run.run_id in found.stale for run in todo)
+        work = where.Work(store, todo, done, frozenset(found.stale), data_dir_of(args, suite))
+        with where.opened(args, todo) as engine:
+            at_a_time = len(places) if engine is None else args.jobs or engine.room()
+            preflight.check(store, todo, work.data_dir, args.download, at_a_time)
+            begin(args, store, suite, runs)
+            sweep, outcomes = where.here(args, places, work) if engine is None else where.on_cluster(args, engine, work)
         if sweep.reason == "signal" and any(outcome.state not in FINISHED for outcome in outcomes):
             _note(f"{sweep.halted}; the same command goes on where it stopped")
             return 128 + sweep.signal_number if sweep.signals > 1 else Exit.INTERRUPTED
         found = derived.gather(store, suite, runs)
-    return _report(store, found, outcomes, sweep, args)
-
-
-def _check(args: argparse.Namespace, slots: Sequence[devices.Slot]) -> None:
-    if args.mps and slots[0].gpu is None:
-        raise ValueError("--mps lets runs share a GPU, and the runs would go to the CPU")
-    if args.checkpoint_every is not None and not 0 <= args.checkpoint_every < float("inf"):
-        raise ValueError(f"--checkpoint-every must be a number of seconds, 0 or more, got {args.checkpoint_every}")
+    return _report(store, found, mine, outcomes, sweep, args)
 
 
 def _is_open(state: State, args: argparse.Namespace) -> bool:
     return state not in FINISHED and not (args.no_retry_failed and state is State.FAILED)
 
 
-def _execute(
-    store: Store,
-    todo: Sequence[Planned],
-    done: int,
-    slots: list[devices.Slot],
-    stale: set[str],
+def _describe(
     args: argparse.Namespace,
-    data_dir: Path | None,
-) -> tuple[Sweep, list[Outcome]]:
-    from bench.sweep import mps, packing
-    from bench.sweep.executor import Sweep, execute
-    from bench.sweep.progress import Progress
+    store: Store,
+    suite: Suite,
+    found: derived.Evidence,
+    mine: Sequence[Planned],
+    todo: Sequence[Planned],
+    states: dict[str, State],
+    places: Sequence[Slot],
+) -> int:
+    """Say what would be done; nothing is created."""
+    from bench.commands import dry_run  # which imports all that starts runs
 
-    on_gpu = slots[0].gpu is not None
-    start = args.start if args.start != "auto" else ("exec" if on_gpu else "fork")
-    often = args.checkpoint_every if args.checkpoint_every is not None else (GPU_CHECKPOINT_SECONDS if on_gpu else 0.0)
-    how: dict[str, Any] = {"per_sample": args.per_sample, "capture": args.capture, "checkpoint_seconds": often}
-    longest_first = timings.read(store, todo, "cuda" if on_gpu else "cpu").longest_first(todo)
-    shared: AbstractContextManager[dict[str, str]] = mps.daemon() if args.mps else nullcontext({})
-    with shared as environment:
-        if on_gpu and args.per_device is None and len(todo) > len(slots):
-            room = packing.plan(longest_first[0], slots, environment, args.capture)
-            slots, how = room.slots, how | {"shares": room.shares, "gpus": room.gpus}
-        how["environment"] = environment
-        sweep = Sweep(store, slots, data_dir, start, notes=_commit(), rerun=frozenset(stale), **how)
-        with Progress(store, longest_first, done) as progress:
-            return sweep, execute(sweep, longest_first, progress)
-
-
-def _commit() -> dict[str, Any]:
-    """The commit of this checkout, for the provenance; nothing where there is no git."""
-    try:
-        head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
-        dirty = subprocess.run(["git", "status", "--porcelain"], cwd=ROOT, capture_output=True, text=True, check=False)
-    except OSError:  # git is not installed
-        return {}
-    return {"commit": head.stdout.strip(), "dirty": bool(dirty.stdout.strip())} if head.returncode == 0 else {}
+    preflight.check_methods(todo)
+    dry_run.describe(store, suite, mine, todo, states, places, grows=args.per_device is None)
+    if args.backend == "slurm" and todo:
+        print(f"would be submitted:\n{array.text(args, store, suite, todo)}", end="")
+    elif todo and args.backend != "local":
+        cluster = f"the cluster at {args.address}" if args.address else "a cluster that is started here for it"
+        print(f"would be placed by {args.backend} on {cluster}, which is not asked before")
+    _note_untabled(store, found, args, {run.run_id for run in todo})
+    return 0
 
 
 def _report(
     store: Store,
     found: derived.Evidence,
+    mine: Sequence[Planned],
     outcomes: Sequence[Outcome],
     sweep: Sweep | None,
     args: argparse.Namespace,
@@ -126,10 +111,10 @@ def _report(
         paths += derived.write_plots(found, store.tables / found.suite.name)
         print("written:\n" + "\n".join(f"  {path}" for path in paths))
     _note_untabled(store, found, args)
-    for run in found.runs:
+    for run in mine:
         if run.run_id in found.failed:
             _explain(store, run, found.failed[run.run_id])
-    return _exit_code(found, sweep)
+    return _exit_code(found, mine, sweep)
 
 
 def _note_untabled(store: Store, found: derived.Evidence, args: argparse.Namespace, todo: Collection[str] = ()) -> None:
@@ -140,18 +125,19 @@ def _note_untabled(store: Store, found: derived.Evidence, args: argparse.Namespa
             _note(text)
 
 
-def _exit_code(found: derived.Evidence, sweep: Sweep | None) -> int:
+def _exit_code(found: derived.Evidence, mine: Sequence[Planned], sweep: Sweep | None) -> int:
     if found.alarms():
         print("\n".join(found.alarms()), file=sys.stderr)
         return table.INTEGRITY
-    if len(found.payloads) == len(found.runs):
+    if all(run.run_id in found.facts for run in mine):
         return 0
     if sweep is not None and sweep.reason == "storage":
         _note(f"{sweep.halted}; the same command goes on where it stopped")
         return Exit.INTERRUPTED
     if sweep is not None and sweep.halted:
         _note(sweep.halted)
-    return 1 if found.failed else Exit.INTERRUPTED  # a run that was stopped from outside has not failed
+    failed = any(run.run_id in found.failed for run in mine)
+    return 1 if failed else Exit.INTERRUPTED  # a run that was stopped from outside has not failed
 
 
 def _explain(store: Store, run: Planned, message: str) -> None:

@@ -2,13 +2,25 @@
 
 import argparse
 import json
+import os
 import textwrap
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import noise
 from bench.commands.derived import card_of
+from bench.commands.table import INTEGRITY
 from bench.evidence import diagnostics
-from bench.sweep.store import Corrupt, RunFolder, Store
+from bench.files import read_regular
+from bench.printable import printable
+from bench.sweep.heartbeat import epochs_of
+from bench.sweep.store import Corrupt, RunFolder, State, Store
+
+TAIL = 12  # lines of a log, and of a traceback
+LOG_END = 1 << 14  # bytes of a log that are looked at
+ATTEMPTS = 6  # the last ones
+DIFFERENCES = ("diff_sha256", "untracked_sha256")
 
 
 def main(args: argparse.Namespace) -> int:
@@ -22,26 +34,29 @@ def main(args: argparse.Namespace) -> int:
         result = folder.result()
         config = folder.config()
     except Corrupt as error:
-        print(f"damaged: {error}")
-        return 3
+        print(printable("\n".join([f"damaged: {error}", *_remarks(folder)])))
+        return INTEGRITY
+    state, attempts = folder.state(), folder.attempts()
     if args.json:
-        print(
-            json.dumps(
-                {"payload": result.payload, "provenance": result.provenance} if result else {"config": config}, indent=1
-            )
-        )
+        unfinished = {"state": state, "config": config, "attempts": [{"start": a, "end": b} for a, b in attempts]}
+        record = {"payload": result.payload, "provenance": result.provenance} if result else unfinished
+        print(json.dumps(record, indent=1))
         return 0
-    print(f"{folder.run_id}  {folder.state().lower()}  {folder.path}")
-    if config:
-        print(_settings(config))
+    lines = [f"{folder.run_id}  {state.lower()}  {folder.path}"]
+    lines += [_settings(config)] if config else []
     if result:
-        print("\n".join([*_history(result.payload), *_diagnostics(result.payload)]))
-        print(_card(store, result.payload))
-        print(f"  code     {result.payload['code']}, trained in {result.provenance.get('seconds', 0):.1f} s")
-        tables = sorted((folder.path / "samples").glob("epoch-*"))
-        if tables:
-            print(f"  samples  {len(tables)} per-sample tables, the last is {tables[-1]}")
-    print(_attempts(folder))
+        lines += [*_history(result.payload), *_diagnostics(result.payload), _card(store, result.payload)]
+        lines.append(f"  code     {result.payload['code']}, trained in {result.provenance.get('seconds', 0):.1f} s")
+        if tables := sorted((folder.path / "samples").glob("epoch-*")):
+            lines.append(f"  samples  {len(tables)} per-sample tables, the last is {tables[-1]}")
+    elif config and state in (State.RUNNING, State.INTERRUPTED, State.FAILED):
+        done = epochs_of(folder) if state is State.RUNNING else folder.epochs_done()
+        lines.append(f"  epochs   {done} of {config['train']['epochs']} done")
+    lines += [*_provenance(attempts[-1][0]), *_attempts(attempts)] if attempts else []
+    lines += _remarks(folder)
+    if state is State.FAILED:
+        lines += _log(folder)
+    print(printable("\n".join(lines)))
     return 0
 
 
@@ -109,14 +124,59 @@ def _card(store: Store, payload: dict[str, Any]) -> str:
         return f"  the stored labels are not readable: {error}"
 
 
-def _attempts(folder: RunFolder) -> str:
-    lines = []
-    for start, end in folder.attempts():
+def _provenance(start: Mapping[str, Any]) -> list[str]:
+    """Where and by what the last attempt was made, as far as its record tells: older ones tell less."""
+    cpu, gpu, did = start.get("cpu") or {}, start.get("gpu") or {}, start.get("arithmetic") or {}
+    kernels = f" ({cpu['kernels']}, {cpu.get('cores')} cores)" if cpu.get("kernels") else ""
+    where = [f"{cpu.get('name', start.get('device'))}{kernels}"]
+    if gpu:
+        known = {"driver": gpu.get("driver"), "CUDA": start.get("cuda"), "cuDNN": gpu.get("cudnn")}
+        where.append(f"{gpu.get('name')} ({', '.join(f'{word} {value}' for word, value in known.items() if value)})")
+    versions = {name: start.get(name) for name in ("python", "torch", "numpy")} | (start.get("packages") or {})
+    lines = [
+        f"  made on  {', '.join(where)}",
+        f"  by       {', '.join(f'{name} {version}' for name, version in versions.items() if version)}",
+    ]
+    if did:
+        lines.append("  with     " + ", ".join(f"{name} {text}" for name, text in did.items()).replace("True", "yes"))
+    if start.get("commit"):
+        changes = [f"{name.removesuffix('_sha256')} {start[name][:8]}" for name in DIFFERENCES if start.get(name)]
+        dirty = f", with changes ({', '.join(changes) or 'not code'})" if start.get("dirty") else ""
+        lines.append(f"  commit   {start['commit'][:12]}{dirty}")
+    if command := start.get("command"):
+        lines.append(f"  command  {textwrap.shorten(' '.join(map(str, command)), 400, placeholder=' ...')}")
+    return lines
+
+
+def _attempts(attempts: list[tuple[dict[str, Any], dict[str, Any] | None]]) -> list[str]:
+    lines = [f"  {len(attempts) - ATTEMPTS} attempts before"] if len(attempts) > ATTEMPTS else []
+    for start, end in attempts[-ATTEMPTS:]:
         how = "unended" if end is None else f"{end.get('class')} {end.get('message', '')}".strip()
         known = [start[name] for name in ("slot", "device") if start.get(name)]
         known += [f"torch {start['torch']}"] if start.get("torch") else []
         where = f"{start.get('host')} ({', '.join(known)})"
-        lines.append(f"  attempt {start.get('number')} on {where}: {how}")
-        if end and end.get("traceback"):
-            lines.append(str(end["traceback"]).rstrip())
-    return "\n".join(lines)
+        began = f", {start['started']}" if start.get("started") else ""
+        lines.append(f"  attempt {start.get('number')} on {where}{began}: {how}")
+    last = attempts[-1][1]
+    if last and last.get("traceback"):
+        lines += str(last["traceback"]).rstrip().splitlines()[-TAIL:]
+    return lines
+
+
+def _remarks(folder: RunFolder) -> list[str]:
+    """What is beside the run that should not be there: files set aside, and numbers that a second finisher found."""
+    lines = [f"  ALARM    a second finisher found other numbers: {path}" for path in folder.conflicts()]
+    with suppress(FileNotFoundError, NotADirectoryError):
+        aside = sorted(name.rpartition(".")[0] for name in os.listdir(folder.path / "quarantine"))
+        if aside:
+            lines.append(f"  aside    {len(aside)} damaged or outdated files in quarantine: {', '.join(aside[:4])}")
+    return lines
+
+
+def _log(folder: RunFolder) -> list[str]:
+    path = folder.path / "log.txt"
+    try:
+        text = read_regular(path)[-LOG_END:].decode("utf-8", errors="replace")
+    except (OSError, ValueError):  # none, or no regular file
+        return []
+    return [f"  the last lines of {path}:", *(f"    {line}" for line in text.rstrip().splitlines()[-TAIL:])]

@@ -49,6 +49,6 @@ def rendered(
 def _written(store: Store, found: derived.Evidence, table: Table) -> list[Path]:
     try:
         return derived.write_table(store, found, table)
-    except OSError as error:  # a read-only folder of somebody else's results: the table can be read all the same
+    except (OSError, ValueError) as error:  # somebody else's results, read-only or with a link: the table is readable
         print(f"not written beside the records: {error}", file=sys.stderr)
         return []

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 import noise
 from bench.data.datasets import DatasetInfo, MissingDataError, data_folder, info
-from bench.files import publish, read_regular
+from bench.files import make_folder, publish, read_regular
 from noise import NoiseSpec, formats, human
 from noise.tables import read_table
 
@@ -38,7 +38,7 @@ def keep(spec: NoiseSpec, folder: Path) -> None:
     if "path" not in spec.options or spec.options["sha256"]:
         return
     data = _read(spec)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     publish(folder / hashlib.sha256(data).hexdigest(), data, replace=False)
 
 

@@ -17,7 +17,7 @@ from bench.data.attachments import attached
 from bench.data.datasets import Dataset, load
 from bench.data.shared import SharedImages
 from bench.data.split import Split, split
-from bench.files import canonical, parse, publish, read_regular, sha256
+from bench.files import canonical, make_folder, parse, publish, read_regular, sha256
 
 FOREIGN = -1  # the true class of an image that belongs to none
 
@@ -50,7 +50,7 @@ def frozen(
         return stored
     corruption = draw(dataset, spec, config.seed, data_dir, folder / "files")
     card = noise.card(corruption, dataset=dataset.info.name, digest=dataset.info.digest)
-    index.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(index.parent)
     truth = corruption.clean is not None
     name = stored_name(corruption.noise_id, truth)
     data = noise.to_bytes(corruption, card)

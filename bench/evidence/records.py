@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 
 Payload = Mapping[str, Any]
 
+
+class Summary(dict[str, Any]):
+    """A payload without its history, in whose place `accuracies` are: by rule and head, what a table needs of it."""
+
+
 HEADLINE = "headline"
 LAST_EPOCHS = 10
 RULES = {
@@ -67,12 +72,22 @@ def accuracy(payload: Payload, rule: str = "last", head: str = HEADLINE) -> floa
     return sum(known) / len(known) if known and len(known) == len(heads) else None
 
 
+def summary(payload: Payload) -> Summary:
+    """Return a payload with what every rule makes of its history in place of the history, a hundredth of its size."""
+    rest = {name: value for name, value in payload.items() if name != "history"}
+    accuracies = {rule: {head: _accuracy_of_head(payload, rule, head) for head in payload["heads"]} for rule in RULES}
+    return Summary(rest | {"accuracies": accuracies})
+
+
 def check_rule(rule: str) -> None:
     if rule not in RULES:
         raise ValueError(f"unknown selection rule {rule!r}; allowed: {', '.join(RULES)}")
 
 
 def _accuracy_of_head(payload: Payload, rule: str, head: str) -> float | None:
+    if isinstance(payload, Summary):
+        known: float | None = payload["accuracies"][rule][head]
+        return known
     test, total = series(payload, head, "test"), payload["totals"]["test"]
     if test is None or not total:
         return None

@@ -5,6 +5,7 @@ Functions of arrays alone. `scipy.special` gives the t distribution: importing `
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -136,7 +137,7 @@ def compare_to(accuracies: pd.DataFrame, baseline: str) -> dict[str, Comparison]
 
 def rank_floor(n: int) -> float:
     """Return the smallest two-sided p that a sign-flip or Wilcoxon signed-rank test can give for n pairs."""
-    return min(1.0, 2.0 / 2.0**n)
+    return min(1.0, math.ldexp(2.0, -n))
 
 
 def minimum_detectable_effect(n: int, alpha: float = ALPHA, power: float = 0.8) -> float:

@@ -15,6 +15,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from bench.evidence.cells import Cell, Table
+from bench.printable import printable
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 FACTS = 3  # leading columns of a row: method, nets, head
@@ -32,7 +33,7 @@ def to_text(table: Table, width: int = 100, colour: bool = False) -> str:
     )
     wide = Console(file=io.StringIO(), width=10_000)  # measures what a block would like to have
     for name, value in table.header.items():
-        console.print(Text(f"{name:8s} {value}"))
+        console.print(Text(printable(f"{name:8s} {value}")))
     start = 0
     while start < len(table.columns) or start == 0:
         stop = len(table.columns)
@@ -43,7 +44,8 @@ def to_text(table: Table, width: int = 100, colour: bool = False) -> str:
         start = stop if stop > start else start + 1
     console.print()
     for note in table.notes:
-        console.print(Text("\n".join(textwrap.wrap(note, max(20, width), subsequent_indent="  "))))
+        lines = textwrap.wrap(printable(note), max(20, width), subsequent_indent="  ")
+        console.print(Text("\n".join(lines)))
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
 
 
@@ -52,10 +54,10 @@ def _block(table: Table, start: int, stop: int) -> RichTable:
     for i, heading in enumerate(table.headings[:FACTS]):
         block.add_column(Text(heading), justify="right" if i == 1 else "left", no_wrap=i > 0, overflow="fold")
     for heading in table.columns[start:stop]:
-        block.add_column(Text(heading), justify="left", no_wrap=True, overflow="fold")
+        block.add_column(Text(printable(heading)), justify="left", no_wrap=True, overflow="fold")
     for row in table.rows:
         cells = [Text(cell.text, "bold" if cell.best or cell.tied else "") for cell in row.cells[start:stop]]
-        block.add_row(Text(row.marked_label), row.networks_text, row.head, *cells)
+        block.add_row(Text(printable(row.marked_label)), row.networks_text, Text(printable(row.head)), *cells)
     return block
 
 
@@ -105,7 +107,7 @@ def to_markdown(table: Table) -> str:
 
 
 def _markdown(text: str) -> str:
-    text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    text = printable(" ".join(text.split())).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     for character in "\\|*_`[]~":
         text = text.replace(character, "\\" + character)
     return text
@@ -164,7 +166,7 @@ def to_latex(table: Table) -> str:
 
 
 def _latex(text: str) -> str:
-    return " ".join(text.split()).translate(_LATEX)
+    return printable(" ".join(text.split())).translate(_LATEX)
 
 
 def _latex_cell(cell: Cell) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from bench.fingerprint import ROOT
 from bench.sweep import timings
-from bench.sweep.devices import Slot, shown
+from bench.sweep.devices import Slot, describe_gpu, shown
 from bench.sweep.forkserver import environment
 from bench.sweep.grid import Planned
 from bench.sweep.store import Store
@@ -43,13 +43,25 @@ class Work:
         return timings.FORWARDS * self.factor * self.trained + self.scored
 
 
-def expected(store: Store, runs: Sequence[Planned], todo: Sequence[Planned], slots: Sequence[Slot]) -> Cost:
-    """Seconds of one slot for `todo`.
+def by_kind(slots: Sequence[Slot]) -> dict[str | None, list[Slot]]:
+    """Slots by the names of their GPUs, as far as nvidia-smi tells; all under None where there is one kind alone."""
+    named = {gpu: describe_gpu(gpu) for gpu in {slot.gpu for slot in slots} if gpu is not None}
+    kinds: dict[str | None, list[Slot]] = {}
+    for slot in slots:
+        gpu = named.get(slot.gpu or "")
+        kinds.setdefault(gpu.name if gpu else None, []).append(slot)
+    return kinds if len(kinds) > 1 else {None: list(slots)}
+
+
+def expected(
+    store: Store, runs: Sequence[Planned], todo: Sequence[Planned], slots: Sequence[Slot], kind: str | None = None
+) -> Cost:
+    """Seconds of one slot for `todo`; with `kind`, on a device of this name, to which all the slots belong.
 
     A run whose like is finished costs what that took. The others cost their arithmetic, counted for their method and
     timed for their network: in finished runs of other methods, or else in a few steps now.
     """
-    past = timings.read(store, runs, "cpu" if slots[0].gpu is None else "cuda")
+    past = timings.read(store, runs, "cpu" if slots[0].gpu is None else "cuda", kind)
     seconds, known = 0.0, []
     for run in todo:
         told = _recorded(past, run)

@@ -1,14 +1,8 @@
-"""Which devices there are, and leasing them: no device holds more runs at once than it is asked to."""
+"""Which devices there are, and how many runs at a time each is asked to hold."""
 
-import contextlib
 import os
 import shutil
 import subprocess
-import threading
-import time
-from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass
 
 BUS_ORDER = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
@@ -96,83 +90,3 @@ def slots(devices: str, per_device: int | None, threads: int) -> list[Slot]:
     else:
         raise ValueError(f"--devices takes auto, cpu or cuda:0,1; got {devices!r}")
     return [Slot(gpu, number) for number in range(per_device or 1) for gpu in chosen]
-
-
-class Leases:
-    """Hands each slot to one holder at a time, in the order of asking; a device may be held to fewer than it has."""
-
-    def __init__(self, places: Sequence[Slot], limits: Mapping[str, int] | None = None) -> None:
-        """`limits` says how many slots of a device, by its name, may be held at once: at first; others, all."""
-        self._places = list(places)
-        self._most = Counter(slot.name for slot in places)  # that a device may ever have again
-        self._limits = {**self._most, **(limits or {})}
-        self._held: set[Slot] = set()
-        self._used: dict[Slot, float] = dict.fromkeys(places, 0.0)
-        self._counted = time.monotonic()
-        self._waiting: deque[Future[Slot]] = deque()
-        self._lock = threading.Lock()
-
-    @contextlib.contextmanager
-    def lease(self) -> Iterator[Slot]:
-        """Hold a slot, waiting for one to become free."""
-        turn: Future[Slot] = Future()
-        with self._lock:
-            self._waiting.append(turn)
-            self._hand_out()
-        slot = turn.result()
-        try:
-            yield slot
-        finally:
-            with self._lock:
-                self._count_time()
-                self._held.discard(slot)
-                self._hand_out()
-
-    def held(self, device: str) -> int:
-        """How many slots of a device, by its name, are held."""
-        with self._lock:
-            return self._count()[device]
-
-    def used(self, slot: Slot) -> float:
-        """Seconds of its device that a slot has had so far: of a second among n holders, 1/n."""
-        with self._lock:
-            self._count_time()
-            return self._used[slot]
-
-    def allow(self, device: str, number: int) -> int:
-        """Let `number` slots of a device be held at once, if it may have so many; return how many it has now.
-
-        What is held stays so: with fewer slots than holders, the next one waits longer.
-        """
-        with self._lock:
-            self._limits[device] = max(1, min(number, self._most[device]))
-            self._hand_out()
-            return self._limits[device]
-
-    def lower(self, device: str) -> int:
-        """Take a slot from a device for good, but never its last; return how many it has now."""
-        with self._lock:
-            self._most[device] = self._limits[device] = max(1, self._limits[device] - 1)
-            return self._limits[device]
-
-    def _count_time(self) -> None:
-        """Share the time since the last call among those who held slots in it."""
-        now, count = time.monotonic(), self._count()
-        for slot in self._held:
-            self._used[slot] += (now - self._counted) / count[slot.name]
-        self._counted = now
-
-    def _count(self) -> Counter[str]:
-        return Counter(slot.name for slot in self._held)
-
-    def _hand_out(self) -> None:
-        """Give what is free to whoever has waited longest, from the device with the fewest runs."""
-        self._count_time()
-        while self._waiting:
-            count = self._count()
-            free = [s for s in self._places if s not in self._held and count[s.name] < self._limits[s.name]]
-            if not free:
-                return
-            slot = min(free, key=lambda s: count[s.name])
-            self._held.add(slot)
-            self._waiting.popleft().set_result(slot)

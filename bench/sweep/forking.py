@@ -27,6 +27,8 @@ PARENT_VARIABLE = "BENCH_PARENT_PID"  # in each run's environment: the pid whose
 LOG_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 UNCAUGHT = 70  # exit code of a child whose target raised
 INTERRUPTED = 75
+# open once anything has asked CUDA how many GPUs there are, of which torch need not know; NVML does not open it
+CUDA_DEVICE = "/dev/nvidia-uvm"
 
 _PR_SET_PDEATHSIG = 1
 _WATCH_MS = 500
@@ -172,8 +174,17 @@ def _check_forkable() -> None:
     if threads != 1:
         raise RuntimeError(f"the fork server has {threads} threads, and a fork would copy one; start runs by exec")
     torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_initialized():
+    if (torch is not None and torch.cuda.is_initialized()) or _is_open(CUDA_DEVICE):
         raise RuntimeError("the fork server has touched CUDA, which no fork survives; start runs by exec")
+
+
+def _is_open(device: str) -> bool:
+    """Whether this process has a device file open, or one whose name goes on from there."""
+    for fd in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(FileNotFoundError):  # that of the listing itself
+            if os.readlink(f"/proc/self/fd/{fd}").startswith(device):
+                return True
+    return False
 
 
 def _default_signals() -> None:

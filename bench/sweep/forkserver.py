@@ -148,7 +148,8 @@ class _Connection:
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "bench.sweep.forking", *arguments],
-                env=environment({"PYTHONHASHSEED": "0", **pinned}),
+                # a package that asks for GPUs as it is imported must not touch CUDA, which no fork survives
+                env=environment({"PYTHONHASHSEED": "0", "PYTORCH_NVML_BASED_CUDA_CHECK": "1", **pinned}),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],

@@ -28,6 +28,7 @@ from noise import NoiseSpec, family_of
 
 SUITES = Path(__file__).resolve().parent.parent / "suites"
 DEFAULT = "quickstart"
+MOST_SEEDS = 10_000  # of one range: a slip of the finger must not fill the memory
 AUTO = "auto"  # the precision of a recipe that leaves it to the machine on which a suite is begun
 
 
@@ -93,7 +94,7 @@ def load(name: str, results: Path | None = None) -> Suite:
         versions = ", ".join(path.stem for path in stored)
         raise ValueError(f"suite {name!r} was run in {len(stored)} versions ({versions}): name its .toml file instead")
     if stored:
-        return _stored(stored[0], name)
+        return read_stored(stored[0], name)
     known = set(available())
     if results and (results / "suites").is_dir():
         known |= {path.name for path in (results / "suites").iterdir()}
@@ -103,12 +104,15 @@ def load(name: str, results: Path | None = None) -> Suite:
 def _read(path: Path, name: str) -> Suite:
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except RecursionError:
+        raise ValueError(f"{path}: not a TOML file: nested too deeply") from None
+    except ValueError as error:  # broken TOML, another encoding, a number of thousands of digits
         raise ValueError(f"{path}: not a TOML file: {error}") from error
     return _suite(data, str(path), name)
 
 
-def _stored(path: Path, name: str) -> Suite:
+def read_stored(path: Path, name: str) -> Suite:
+    """A suite that an earlier run stored under its digest; ValueError, naming the file, if it is damaged."""
     try:
         data = parse(read_regular(path))
     except ValueError as error:
@@ -143,6 +147,8 @@ def parse_seeds(words: Iterable[str]) -> tuple[int, ...]:
             raise ValueError(f"seeds are whole numbers or ranges such as 0-4, got {word!r}")
         if dash and int(last) < int(first):
             raise ValueError(f"no seeds in {word!r}: a range goes upwards, as in 0-4")
+        if int(last or first) - int(first) >= MOST_SEEDS:
+            raise ValueError(f"a range holds at most {MOST_SEEDS:,} seeds, got {word!r}")
         seeds += range(int(first), int(last or first) + 1)
     return tuple(dict.fromkeys(seeds))
 
@@ -171,23 +177,27 @@ def assignments(words: Sequence[str], methods: Sequence[str]) -> tuple[dict[str,
             raise ValueError(f"--set takes key=value, such as epochs=10 or optimizer.lr=0.01; got {word!r}")
         owner, _, name = key.rpartition(".")
         if owner in names:
-            params.setdefault(owner, {})[name] = _value(text)
+            table = params.setdefault(owner, {})
         elif not owner:
-            train[name] = _value(text)
+            table = train
         elif owner in ("optimizer", "schedule"):
             table = train.setdefault(owner, {})
             if not isinstance(table, dict):
                 raise ValueError(f"--set {owner} takes a table; for another {owner} write {owner}.name={table}")
-            table[name] = _value(text)
         else:
             raise unknown("method or table in --set", owner, {*names, "optimizer", "schedule"})
+        if name in table:
+            raise ValueError(f"--set gives {key!r} twice")
+        table[name] = _value(text)
     return train, params
 
 
 def _value(text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:  # a bare word, or a number such as .5
+    except RecursionError:
+        raise ValueError(f"--set: nested too deeply: {text:.20}...") from None
+    except ValueError:  # a bare word, or a number such as .5
         with contextlib.suppress(ValueError):
             return float(text)
         return {"none": None, "null": None}.get(text.lower(), text)

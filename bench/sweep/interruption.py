@@ -1,7 +1,8 @@
-"""What a signal to the driver means for a sweep: end in order, or at once."""
+"""What asks a whole sweep to end: signals to the driver, and a file for whoever cannot send one."""
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from bench.sweep.executor import Sweep
 
 GRACE_SECONDS = 20.0  # between asking children to stop and killing them
+LOOK_SECONDS = 1.0  # between two looks for the file
 
 
 @contextmanager
@@ -40,6 +42,33 @@ def stopped_by_signals(sweep: Sweep) -> Iterator[None]:
     finally:
         for number, handler in before:
             signal.signal(number, handler)
+
+
+@contextmanager
+def stopped_by_file(sweep: Sweep) -> Iterator[None]:
+    """Take the sweep's stop file, once it is there, for a first signal."""
+    path = sweep.stop_file
+    if path is None:
+        yield
+        return
+    finished = threading.Event()
+
+    def look() -> None:
+        while not os.path.exists(path):  # which holds an unreadable folder for an empty one
+            if finished.wait(LOOK_SECONDS):
+                return
+        sweep.reason, sweep.halted = sweep.reason or "signal", sweep.halted or f"asked to stop by {path.name}"
+        _stop_children(sweep)
+
+    if os.path.exists(path):  # before anything has started
+        sweep.stop("signal", f"asked to stop by {path.name}", signal.SIGTERM)
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        finished.set()
+        thread.join()
 
 
 def _stop_children(sweep: Sweep) -> None:

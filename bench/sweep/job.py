@@ -52,6 +52,8 @@ class Job:
     per_sample: str | None = None  # write tables of the training samples: of the "last" epoch, or of "every" one
     capture: str = "off"  # record steps and replay them: "off", "auto" (on a GPU) or "always" (or fail)
     checkpoint_seconds: float = 0.0  # between two checkpoints at least; 0: one after every epoch
+    strict_env: bool = False  # set checkpoints aside that other versions of Python, torch, numpy or CUDA have made
+    tensorboard: bool = False  # write scalars for TensorBoard beside the records
 
     def to_argv(self) -> list[str]:
         return [json.dumps(asdict(self))]

@@ -17,10 +17,11 @@ from typing import Any
 from bench import cache
 from bench.files import canonical, parse, sha256
 from bench.fingerprint import ROOT
-from bench.sweep.devices import Gpu, Leases, Slot, describe_gpu, shown
+from bench.sweep.devices import Gpu, Slot, describe_gpu, shown
 from bench.sweep.forkserver import environment
 from bench.sweep.grid import Planned
 from bench.sweep.job import RESOURCES
+from bench.sweep.leases import Leases
 
 COUNTS = (1, 2, 4, 8)  # runs at a time that are tried
 SPARE = 0.1  # of a GPU's memory stays free

@@ -1,36 +1,59 @@
 """Results of many runs, each verified once: what was found of a file is remembered by the digest of its bytes.
 
 Every byte is read and hashed each time, so damage is always noticed. Parsing and checking a record take fifty times
-longer than that, and are left out for bytes that passed before, or done when somebody looks at the payload.
+longer than that: they are left out for bytes that passed before, and spread over the cores for many that did not. A
+payload is parsed again only when somebody looks at its history, for ten thousand of them fill the memory.
 """
 
 from __future__ import annotations
 
 import contextlib
 import gc
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, overload
 
 from bench import cache as memory
 from bench import files
+from bench.evidence import records
+from bench.evidence.records import Summary
 from bench.files import canonical, parse_loosely, sha256
 from bench.sweep import result
 from bench.sweep.store import Corrupt, RunFolder, Store
+
+MANY = 400  # records from which on it pays to start processes for them: that takes as long as checking 200
+CHUNK = 50  # records handed to a process at a time
 
 Payload = dict[str, Any]
 
 
 class Facts(NamedTuple):
-    """What a valid result.json says, but for its numbers."""
+    """What a valid result.json says."""
 
     file: str  # sha256 of its bytes
     payload: str  # that of the canonical payload
-    code: str
-    method_code: str
-    noise_id: str
-    truth: bool  # the true labels are known
+    told: dict[str, Any]  # the summary of the payload but for the config, which the run_id stands for
+    made: list[str]  # by what its epochs were computed, one after the other; empty where the record does not say
+
+    @property
+    def code(self) -> tuple[str, str]:
+        """Digests of the harness and of the method's file."""
+        return self.told["code"], self.told["method_code"]
+
+    @property
+    def noise_id(self) -> str:
+        return str(self.told["noise_id"])
+
+    @property
+    def truth(self) -> bool:
+        """Whether the true labels are known."""
+        return self.told["totals"].get("train_wrong") is not None
+
+    def summary(self, config: Mapping[str, Any]) -> Summary:
+        """Return what a table needs of the run of this config."""
+        return Summary(self.told | {"config": config})
 
 
 class Payloads(Sequence[Payload]):
@@ -77,13 +100,22 @@ def _parsed(folder: RunFolder, file: str) -> Payload:
 
 
 class Results:
-    """The results of planned runs. `read` each of them, then `remember`."""
+    """The results of planned runs. `look_ahead` where there may be many, `read` each of them, then `remember`."""
 
     def __init__(self, store: Store, run_ids: Sequence[str]) -> None:
         self.facts: dict[str, Facts] = {}  # run_id -> facts, of the valid results read so far
         self.payloads = Payloads()
-        self._name = sha256(canonical([str(store.root.resolve()), list(run_ids), _checkers()]))[:24]
-        self._known = _known(memory.recall("results", self._name))
+        self._store, self._run_ids = store, list(run_ids)
+        self._name = sha256(canonical([str(store.root.resolve()), self._run_ids, _checkers()]))[:24]
+        self._remembered = _known(memory.recall("results", self._name))
+        self._known = dict(self._remembered)
+
+    def look_ahead(self) -> None:
+        """Check results that nothing is remembered of in several processes, if there are so many that it pays."""
+        new = [run_id for run_id in self._run_ids if run_id not in self._known]
+        paths = [str(path) for run_id in new if (path := self._store.run(run_id).path / "result.json").exists()]
+        if len(paths) >= MANY and (cores := len(os.sched_getaffinity(0))) > 1:
+            self._known |= _checked_apart(paths, cores)
 
     def read(self, folder: RunFolder) -> Facts | None:
         """Return the facts of a run's result, None if there is none; Corrupt if any rule of validity is broken."""
@@ -93,25 +125,76 @@ class Results:
         file, payload = sha256(data), None
         facts = self._known.get(folder.run_id)
         if facts is None or facts.file != file:
-            opened = folder.opened(data)
-            payload = opened.payload
-            truth = payload["totals"].get("train_wrong") is not None
-            told = (payload["code"], payload["method_code"], payload["noise_id"])
-            facts = Facts(file, opened.payload_sha256, *told, truth)
+            facts, payload = _facts(folder, data)
         self.facts[folder.run_id] = facts
-        self.payloads.add(folder, file, payload)
+        self.payloads.add(folder, file, payload if len(self._run_ids) < MANY else None)
         return facts
 
     def remember(self) -> None:
         """Let later processes know what was verified."""
-        if self.facts != self._known:
+        if self.facts != self._remembered:
             memory.keep("results", self._name, {run_id: list(facts) for run_id, facts in self.facts.items()})
+
+
+def _facts(folder: RunFolder, data: bytes) -> tuple[Facts, Payload]:
+    """What the bytes of a result.json say, every rule of validity checked; Corrupt if one is broken."""
+    opened = folder.opened(data)
+    told = records.summary(opened.payload)
+    del told["config"]
+    return Facts(sha256(data), opened.payload_sha256, dict(told), _made(opened.provenance)), opened.payload
+
+
+def _made(provenance: Mapping[str, Any]) -> list[str]:
+    """What the attempts that a result rests on computed with, equal neighbours once."""
+    made: list[str] = []
+    attempts = provenance.get("attempts")
+    for start in reversed(attempts if isinstance(attempts, list) else []):
+        if not isinstance(start, dict) or not start.get("torch") or not start.get("device"):
+            break
+        kernels = (start.get("cpu") or {}).get("kernels") if start.get("device_kind", "cpu") == "cpu" else None
+        text = f"torch {start['torch']} on {start['device']}{f' ({kernels})' if kernels else ''}"
+        if not made or made[-1] != text:
+            made.append(text)
+        if not start.get("from_epoch"):  # it began anew, or its record is too old to say
+            break
+    return made[::-1]
+
+
+def _checked_apart(paths: Sequence[str], cores: int) -> dict[str, Facts]:
+    """The facts of all valid results among `paths`, found by a process per core; a lost process costs time alone."""
+    from joblib import Parallel, delayed
+    from joblib.externals.loky import get_reusable_executor
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+    chunks = [paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK)]
+    found: dict[str, Facts] = {}
+    with contextlib.suppress(TerminatedWorkerError):
+        for part in Parallel(n_jobs=cores, return_as="generator_unordered", max_nbytes=None)(
+            delayed(_check)(chunk) for chunk in chunks
+        ):
+            found |= part
+    get_reusable_executor().shutdown(wait=True)
+    return found
+
+
+def _check(paths: Sequence[str]) -> dict[str, Facts]:
+    """The facts of the valid results among these; whoever asks again hears what is wrong with the others."""
+    found = {}
+    with without_collector():
+        for path in paths:
+            folder = RunFolder(Path(path).parent)
+            with contextlib.suppress(Corrupt, OSError):
+                data = folder.result_bytes()
+                if data is not None:
+                    found[folder.run_id] = _facts(folder, data)[0]
+    return found
 
 
 @cache
 def _checkers() -> str:
     """Digest of the code that decides whether a result is valid: what an older one believed is looked at again."""
-    return sha256(b"".join(Path(str(module.__file__)).read_bytes() for module in (files, result)))
+    sources = [Path(__file__), *(Path(str(module.__file__)) for module in (files, result, records))]
+    return sha256(b"".join(path.read_bytes() for path in sources))
 
 
 def _known(found: object) -> dict[str, Facts]:
@@ -119,8 +202,8 @@ def _known(found: object) -> dict[str, Facts]:
     known = {}
     for run_id, entry in found.items() if isinstance(found, dict) else ():
         match entry:
-            case [str(file), str(payload), str(code), str(method_code), str(noise_id), bool(truth)]:
-                known[run_id] = Facts(file, payload, code, method_code, noise_id, truth)
+            case [str(file), str(payload), {"accuracies": dict(), "totals": dict()} as told, [*made]]:
+                known[run_id] = Facts(file, payload, told, [str(text) for text in made])
     return known
 
 

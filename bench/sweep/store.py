@@ -26,6 +26,7 @@ CHECKPOINT_PATTERN = re.compile(r"ckpt-(\d{6})-([0-9a-f]{16})\.pt", re.ASCII)
 ATTEMPT_PATTERN = re.compile(r"[0-9a-f]{32}")
 FAILURES = frozenset({"error", "oom", "io", "killed", "timeout"})  # classes of end records; the others are no failure
 KEPT_CHECKPOINTS = 2
+_FOLDERS = frozenset({"attempts", "conflicts", "quarantine", "samples"})  # of a run, in which files are published
 
 
 class State(StrEnum):
@@ -53,6 +54,9 @@ class Store:
         self.noise = self.root / "noise"
         self.suites = self.root / "suites"
         self.tables = self.root / "tables"
+        for path in (self.runs, self.noise, self.suites, self.tables):
+            if path.is_symlink():  # what others packed must not lead a writer out of the folder
+                raise ValueError(f"{path}: must be a folder; links are not followed")
 
     def run(self, run_id: str) -> "RunFolder":
         """Return the folder of a run, which may not exist yet; ValueError for a bad name or a link in its place."""
@@ -132,10 +136,28 @@ class RunFolder:
         Once held, what killed writers left half-written in the folder is removed.
         """
         with lock.hold(self.path / "lock", wait):
-            for folder in (self.path, *(self.path / name for name in ("attempts", "conflicts", "quarantine"))):
-                for name in filter(files.TEMPORARY_PATTERN.match, _names(folder)):
-                    remove(folder / name)
+            for path in self._half_written():
+                remove(path)
             yield
+
+    def _half_written(self) -> list[Path]:
+        half_written, found = files.TEMPORARY_PATTERN.match, []
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(self.path) as entries:
+            for entry in entries:
+                if entry.name in _FOLDERS and entry.is_dir(follow_symlinks=False):
+                    found += [Path(entry.path, name) for name in filter(half_written, _names(Path(entry.path)))]
+                elif half_written(entry.name):
+                    found.append(Path(entry.path))
+        return found
+
+    def tidy(self) -> None:
+        """Remove what a kill between a result and the end of its process has left; a run in use stays as it is.
+
+        A folder in which nothing can be removed stays as it is, too: nothing that it holds is read.
+        """
+        if self._half_written() or self.checkpoints():
+            with contextlib.suppress(Busy, OSError), self.lock(wait=0):
+                self.drop_checkpoints()
 
     def locked(self) -> bool:
         """Say whether a living process, maybe this one, holds the run."""

@@ -102,9 +102,10 @@ class Past:
         return size_of(kind, networks) * (median(rates) if rates else anything)
 
 
-def read(store: Store, runs: Sequence[Planned], device_kind: str) -> Past:
+def read(store: Store, runs: Sequence[Planned], device_kind: str, name: str | None = None) -> Past:
     """What the results folder tells of runs like these, on the same kind of device ("cpu" or "cuda").
 
+    With `name` only what devices of this name took counts, such as one of the several GPUs of a machine.
     Records of these runs come first, then the newest others, until every kind of run is known or enough were read.
     """
     wanted = {kind_of(run): 0 for run in runs}
@@ -113,7 +114,7 @@ def read(store: Store, runs: Sequence[Planned], device_kind: str) -> Past:
     for looks, path in enumerate(_records(store, runs)):
         if looks == LOOKS or all(count >= ENOUGH for count in wanted.values()):
             break
-        timing = _timing(path, infos, device_kind)
+        timing = _timing(path, infos, device_kind, name)
         if timing is not None:
             found.append(timing)
             if timing.kind in wanted:
@@ -179,7 +180,7 @@ def _spread(runs: Sequence[Planned]) -> list[Planned]:
     return [runs[number] for _, number in sorted(turns)]
 
 
-def _timing(path: Path, infos: dict[str, DatasetInfo], device_kind: str) -> Timing | None:
+def _timing(path: Path, infos: dict[str, DatasetInfo], device_kind: str, name: str | None) -> Timing | None:
     """What a record tells; None where it is of other data or another device, diverged, resumed, or cannot be read."""
     try:
         payload, networks, provenance = _ends(path)
@@ -188,6 +189,8 @@ def _timing(path: Path, infos: dict[str, DatasetInfo], device_kind: str) -> Timi
         if payload["device_kind"] != device_kind or config.dataset.digest != info.digest or payload["diverged"]:
             return None
         if provenance["epochs_this_attempt"] != config.train.epochs:
+            return None
+        if name is not None and provenance["attempts"][-1].get("device") != name:
             return None
         share = _share(path.parent, provenance["attempts"][-1])
         seconds = (float(provenance["seconds"]) + float(provenance.get("start_seconds", 0.0))) * share

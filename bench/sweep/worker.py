@@ -1,6 +1,6 @@
-"""The process of one run: lock, resume, train, commit.  Started by a supervisor; its exit code says how it ended.
+"""The process of one run.  Started by a supervisor; its exit code says how it ended.
 
-Truth never depends on clean-up: whatever happens after a checkpoint or a result is published, it is whole.
+In which order it writes, `protocol` says; what torch computes between two writes is here.
 """
 
 from __future__ import annotations
@@ -8,31 +8,29 @@ from __future__ import annotations
 import io
 import os
 import pickle
-import platform
 import resource
 import signal
-import socket
 import sys
 import threading
 import time
-import traceback
-from contextlib import suppress
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from bench import hardware
 from bench.config import RunConfig
 from bench.data.prepare import prepare
 from bench.files import canonical, publish
-from bench.fingerprint import harness_code, method_code
+from bench.sweep import protocol
 from bench.sweep.forking import PARENT_VARIABLE, die_with_parent
-from bench.sweep.job import CLASSES, FULL, RESOURCES, STORAGE_ERRORS, Exit, Job
+from bench.sweep.job import RESOURCES, Exit, Job
+from bench.sweep.protocol import Found
+from bench.sweep.provenance import environment
 from bench.sweep.sample_files import SampleFiles, official_index
-from bench.sweep.saver import Saver
-from bench.sweep.store import Busy, Corrupt, RunFolder, Store
+from bench.sweep.store import RunFolder, Store
+from bench.sweep.tensorboard import Board
 from bench.training import checkpoint
 from bench.training.capture import CaptureFailed
 from bench.training.pace import memory_mb
@@ -43,6 +41,8 @@ from methods import registry
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 WATCH_SECONDS = 0.5
+# what torch raises for bytes that are no checkpoint, or one of another form; found by changing bytes at random
+_UNREADABLE = (TypeError, RuntimeError, LookupError, EOFError, pickle.UnpicklingError)
 
 
 def main(argv: list[str]) -> int:
@@ -53,15 +53,7 @@ def main(argv: list[str]) -> int:
     for number in STOP_SIGNALS:
         signal.signal(number, lambda _number, _frame: stop.set())
     config = RunConfig.from_dict(job.config)
-    folder = Store(Path(job.results)).run(config.run_id)
-    try:
-        with folder.lock():
-            return _locked(job, config, folder, stop)
-    except Busy:
-        return Exit.BUSY
-    except OSError as error:  # of a record around the training: the exit code alone can tell
-        traceback.print_exc()
-        return classify(error, job.results)
+    return protocol.carry_out(job, config, TorchTraining(job, config), stop.is_set)
 
 
 def watch_parent() -> None:
@@ -79,114 +71,76 @@ def watch_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _locked(job: Job, config: RunConfig, folder: RunFolder, stop: threading.Event) -> int:
-    # read before the method is imported, so that an edit during the run does not pass for what trained it
-    code_now = {"code": harness_code(), "method_code": method_code(registry.describe(job.method).file)}
-    if _finished(job, folder, code_now):
-        folder.drop_checkpoints()
-        return Exit.OK
-    folder.write_config(config.to_dict())
-    device = {"device_kind": torch.device(job.device).type}
-    _refuse_foreign_checkpoints(folder, code_now | device)
-    attempt = folder.start_attempt(environment(job) | code_now | device)
-    started = time.monotonic()
-    try:
-        _train(job, config, folder, stop, started, code_now)
-        code, end = Exit.OK, {"class": "done", "final": True}
-    except BaseException as error:  # also SystemExit and KeyboardInterrupt raised by a method: they end one run
-        code = classify(error, job.results)
-        end = {"class": CLASSES[code], "final": job.final.get(CLASSES[code], True), "message": _one_line(error)}
-        if code in (Exit.INTERRUPTED, Exit.IO, Exit.UNCAPTURED):  # nothing is wrong with the run
-            end["final"] = False
-        if code is not Exit.INTERRUPTED:
-            end["traceback"] = traceback.format_exc()
-        if code is Exit.UNCAPTURED:
-            print(f"capture failed, to be run without: {_one_line(error)}", flush=True)
-        elif code is not Exit.INTERRUPTED:
-            traceback.print_exc()
-    with suppress(OSError):  # a full disk takes this record too; the exit code tells
-        folder.end_attempt(attempt, end | {"seconds": time.monotonic() - started})
-    return code
+class TorchTraining:
+    """The training of one run by our trainer, as `protocol.Training` wants it."""
 
+    def __init__(self, job: Job, config: RunConfig) -> None:
+        self._job, self._config = job, config
+        self._device = torch.device(job.device)
+        self._folder = Store(Path(job.results)).run(config.run_id)
 
-def _finished(job: Job, folder: RunFolder, code_now: dict[str, str]) -> bool:
-    """Whether a result stands; one that is damaged, or to be made again by today's code, is set aside first."""
-    try:
-        result = folder.result()
-    except Corrupt as error:
-        print(f"set aside: {error}", flush=True)
-        folder.quarantine(error.path)
-        return False
-    if result is None:
-        return False
-    if job.rerun and any(result.payload.get(name) != value for name, value in code_now.items()):
-        print("set aside a result that other code has made", flush=True)
-        folder.quarantine(folder.path / "result.json")
-        return False
-    return True
+    def environment(self) -> dict[str, Any]:
+        return environment(self._job)
 
+    def prepare(self) -> None:
+        """Load the data, import the method, make its networks."""
+        self._start_seconds = _process_age()
+        job, config, noise_folder = self._job, self._config, Path(self._job.results) / "noise"
+        data = prepare(config, Path(job.data_dir) if job.data_dir else None, noise_folder, self._device)
+        method = registry.create(job.method, **config.method.params)
+        self._classes = data.info.num_classes
+        self._trainer = Trainer(config, data, method, self._device, recorder(job.capture, self._device))
+        if job.per_sample is not None:
+            files = SampleFiles(self._folder.path)
+            index = official_index(config, noise_folder, data.noise_id, data.truth)
+            self._trainer.tables = Tables(
+                job.per_sample, lambda epoch, table: files.write(epoch, {"index": index, **table})
+            )
 
-def _refuse_foreign_checkpoints(folder: RunFolder, now: dict[str, str]) -> None:
-    """Set checkpoints aside that other code or another kind of device has made: a result is of one kind throughout.
+    def read(self, data: bytes) -> checkpoint.State:
+        """Return the state in the bytes of a checkpoint; ValueError if they hold none of this run."""
+        try:
+            return checkpoint.from_bytes(data, self._config.run_id, self._device)
+        except _UNREADABLE as error:
+            raise ValueError(str(error)) from error
 
-    It suffices to ask the last attempt that got as far as naming its code, since each has asked the one before.
-    """
-    before = [start for start, _ in folder.attempts() if "code" in start]
-    if before and all(before[-1].get(name) == value for name, value in now.items()):
-        return
-    for epoch, path in folder.checkpoints():
-        print(f"code or device have changed: set aside the checkpoint after epoch {epoch}", flush=True)
-        folder.quarantine(path)
+    def restore(self, state: checkpoint.State) -> None:
+        self._trainer.restore(state)
 
+    def copied(self, state: checkpoint.State) -> checkpoint.State:
+        return checkpoint.copied(state)
 
-def _train(
-    job: Job, config: RunConfig, folder: RunFolder, stop: threading.Event, started: float, code_now: dict[str, str]
-) -> None:
-    start_seconds = _process_age()
-    device, noise_folder, tables = torch.device(job.device), Path(job.results) / "noise", SampleFiles(folder.path)
-    data = prepare(config, Path(job.data_dir) if job.data_dir else None, noise_folder, device)
-    method = registry.create(job.method, **config.method.params)
-    trainer = Trainer(config, data, method, device, recorder(job.capture, device))
-    resumed = _newest_state(folder, config.run_id, device)
-    if resumed is not None:
-        trainer.restore(resumed)
-        print(f"resumed after epoch {resumed.epoch}", flush=True)
-    else:
-        for path in tables.files():  # of an attempt that left no state: other code may have made them
-            folder.quarantine(path)
-    if job.per_sample is not None:
-        index = official_index(config, noise_folder, data.noise_id, data.truth)
-        trainer.tables = Tables(job.per_sample, lambda epoch, table: tables.write(epoch, {"index": index, **table}))
+    def to_bytes(self, state: checkpoint.State) -> bytes:
+        return checkpoint.to_bytes(state)
 
-    saver, memory, began = Saver(folder, job.checkpoint_seconds), Memory(folder, device), time.monotonic()
+    def run(self, save: Callable[[checkpoint.State], None], should_stop: Callable[[], bool]) -> Found:
+        """Train the epochs that are left."""
+        memory, began = Memory(self._folder, self._device), time.monotonic()
+        board = self._board() if self._job.tensorboard else None
 
-    def save(state: checkpoint.State) -> None:
-        saver.save(state)
-        memory.tell()
+        def saved(state: checkpoint.State) -> None:
+            if board is not None:  # before the checkpoint: a run that is resumed takes back steps, and adds none
+                board.write(state.history[-1])
+            save(state)
+            memory.tell()
 
-    try:
-        outcome = trainer.run(save, stop.is_set)
-    except BaseException:  # a stop above all: what has been trained is kept
-        with suppress(Exception):  # the first error is the one to report, and after it a GPU may give nothing back
-            saver.flush()
-        raise
-    training = time.monotonic() - began
-    digest = folder.save_predictions(_predictions(outcome, data.info.num_classes))
-    payload = outcome.payload | {"predictions_sha256": digest, **code_now}
-    epochs = len(outcome.payload["history"]) - (resumed.epoch if resumed else 0)
-    times = {"seconds": time.monotonic() - started, "training_seconds": training, "start_seconds": start_seconds}
-    folder.commit(payload, times | {"epochs_this_attempt": epochs} | _provenance(folder, tables, device))
-    folder.drop_checkpoints()
+        outcome = self._trainer.run(saved, should_stop)
+        if board is not None:
+            board.close()
+        on_gpu = self._device.type == "cuda"
+        told = {
+            "training_seconds": time.monotonic() - began,
+            "start_seconds": self._start_seconds,
+            "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+            "peak_gpu_memory_mb": torch.cuda.max_memory_allocated() / 2**20 if on_gpu else None,
+        }
+        return Found(outcome.payload, _predictions(outcome, self._classes), told)
 
+    def _board(self) -> Board:
+        return Board(Path(self._job.results), self._config, self._trainer.data.totals, self._trainer.history)
 
-def _provenance(folder: RunFolder, tables: SampleFiles, device: torch.device) -> dict[str, Any]:
-    """What is recorded of how a result came to be, its times aside."""
-    return {
-        "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        "peak_gpu_memory_mb": torch.cuda.max_memory_allocated() / 2**20 if device.type == "cuda" else None,
-        "attempts": [start for start, _ in folder.attempts()],
-        "samples_sha256": tables.digests(),
-    }
+    def classify(self, error: BaseException) -> Exit:
+        return classify(error, self._job.results)
 
 
 class Memory:
@@ -212,21 +166,6 @@ def _process_age() -> float:
     return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - began)  # by the clock of that field
 
 
-def _newest_state(folder: RunFolder, run_id: str, device: torch.device) -> checkpoint.State | None:
-    """The newest state that can be read; a file that holds no state of this run is set aside for an older one."""
-    while (saved := folder.load_checkpoint()) is not None:
-        epoch, data = saved
-        try:
-            state = checkpoint.from_bytes(data, run_id, device)
-            if state.epoch == epoch:
-                return state
-        except (ValueError, TypeError, RuntimeError, pickle.UnpicklingError) as error:
-            print(f"unreadable checkpoint after epoch {epoch}: {error}", flush=True)
-        for _, path in folder.checkpoints()[:1]:
-            folder.quarantine(path)
-    return None
-
-
 def _predictions(outcome: Outcome, num_classes: int) -> bytes:
     """A .npy file (heads, test samples), uint8 or above 255 classes uint16; the largest value where logits were NaN."""
     kind = np.uint8 if num_classes < 256 else np.uint16
@@ -242,33 +181,11 @@ def classify(error: BaseException, results: str) -> Exit:
         return Exit.INTERRUPTED
     if isinstance(error, CaptureFailed):
         return Exit.UNCAPTURED
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+    if isinstance(error, torch.OutOfMemoryError):
         return Exit.OOM
     if isinstance(error, RuntimeError) and "can't allocate memory" in str(error):  # torch's words on the CPU
         return Exit.OOM
-    if isinstance(error, OSError) and error.errno in STORAGE_ERRORS:
-        ours = error.filename is None or Path(os.fsdecode(error.filename)).is_relative_to(results)
-        return Exit.IO if ours or error.errno in FULL else Exit.ERROR
-    return Exit.ERROR
-
-
-def environment(job: Job) -> dict[str, Any]:
-    """What may differ between two attempts without any number of the payload knowing."""
-    return {
-        "host": socket.gethostname(),
-        "pid": os.getpid(),
-        "device": torch.cuda.get_device_name(0) if job.device.startswith("cuda") else hardware.processor().name,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "cuda": torch.version.cuda,
-        **job.notes,
-    }
-
-
-def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return protocol.classify(error, results)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,23 @@ NETWORKS: dict[str, str] = {
     "shufflenetv2": "ShuffleNet V2 of width 1 with a 3 x 3 stem of stride 1 (ProSelfLC on CIFAR-100); any size",
 }
 
+# Millions of parameters, for the 32 x 32 images and 100 classes of CIFAR-100.
+PARAMETERS: dict[str, float] = {
+    "cnn6": 0.54,
+    "cnn8": 1.66,
+    "cnn9": 4.45,
+    "digits_cnn": 0.54,
+    "lenet_small": 0.07,
+    "mlp": 0.81,
+    "preact_narrow": 1.87,
+    "shufflenetv2": 1.36,
+    **dict.fromkeys(("resnet32", "resnet32_b"), 0.47),
+    **dict.fromkeys(("resnet44", "resnet44_b"), 0.67),
+    **dict.fromkeys(("preact_resnet18", "resnet18", "resnet18_valid"), 11.22),
+    **dict.fromkeys(("resnet34", "resnet34_imagenet_stem", "resnet34_valid"), 21.34),
+    **dict.fromkeys(("resnet50", "resnet50_cifar", "resnet50_imagenet", "resnet50_valid"), 23.71),
+}
+
 # Pixels. For photographs the total stride: with less, the last map would be mostly padding.
 SMALLEST_SIDE: dict[str, int] = {
     **dict.fromkeys(NETWORKS, 1),

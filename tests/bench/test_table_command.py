@@ -274,3 +274,29 @@ def test_columns_are_labelled_as_the_records_label_them(finished):
     assert found.columns == list(dict.fromkeys(noise_text(payload["config"]["noise"]) for payload in found.payloads))
     assert found.digests.keys() == {run.run_id for run in found.runs}
     assert {spec_of(run.config.noise).label for run in found.runs} == set(found.columns)
+
+
+def made_by(folder: Path, number: int, *attempts: dict) -> str:
+    """Give a run another provenance; return its run_id."""
+    path = sorted(folder.glob("runs/*/result.json"))[number]
+    payload = json.loads(path.read_bytes())["payload"]
+    path.write_bytes(seal(payload, {"seconds": 1.0, "attempts": list(attempts)}))
+    return payload["run_id"]
+
+
+def test_f46_runs_of_several_environments_are_a_note_and_those_of_one_are_none(finished, table):
+    old, new = ({"torch": version, "device": "an Example", "device_kind": "cpu"} for version in ("2.12", "2.13"))
+    for number in range(12):
+        made_by(finished, number, new)
+    assert "environment" not in table()
+    made_by(finished, 3, old)
+    resumed = made_by(finished, 5, {**old, "from_epoch": 0}, {**new, "from_epoch": 1})
+    text = " ".join(table().split())
+    assert (
+        "runs were computed in 2 environments, which may round differently: 11 by torch 2.13 on an Example; 1 by "
+        "torch 2.12 on an Example"
+    ) in text
+    assert f"1 runs went on in another environment than they were begun in: {resumed}" in text
+    for number in range(8):
+        made_by(finished, number, {**old, "device": f"device {number}"})
+    assert "; and 5 more" in " ".join(table().split())

@@ -66,7 +66,7 @@ def test_the_minimum_detectable_effect_is_the_tabulated_one(n, tests, effect):
 
 
 def test_ranks_have_a_floor_and_the_text_says_so():
-    assert [rank_floor(n) for n in (3, 5, 6)] == [0.25, 0.0625, 0.03125]
+    assert [rank_floor(n) for n in (3, 5, 6, 2000)] == [0.25, 0.0625, 0.03125, 0.0]
     assert "cannot reach 0.05 at n = 5 (its smallest p is 0.0625)" in limits_text(5, 1)
     assert "cannot" not in limits_text(6, 1)
     assert "nothing is tested and nothing is marked" in limits_text(1, 3)

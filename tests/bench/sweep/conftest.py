@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bench.sweep import executor, grid
+from bench.sweep import claims, executor, grid
 from bench.sweep.devices import Slot
 from bench.sweep.executor import Outcome, Sweep
 from bench.sweep.forkserver import ForkServer
@@ -90,6 +90,12 @@ class Odd(LossMethod):
         while not caught and not (HERE / "go on").exists() and time.monotonic() < deadline:
             time.sleep(0.01)
 '''
+
+
+@pytest.fixture(autouse=True)
+def _own_claims(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Made-up GPUs are nobody else's."""
+    monkeypatch.setattr(claims, "home", lambda: tmp_path / "claims")
 
 
 class Kept:

@@ -6,11 +6,15 @@ import os
 
 import pytest
 
+from bench.commands import dry_run
 from bench.files import canonical
 from bench.sweep import cost
+from bench.sweep.backends.watching import Place
 from bench.sweep.cost import OUTSIDE, expected
-from bench.sweep.devices import Slot
-from bench.sweep.store import Store
+from bench.sweep.devices import Gpu, Slot
+from bench.sweep.grid import Suite
+from bench.sweep.progress import clock
+from bench.sweep.store import State, Store
 
 CPU = [Slot(None, 0)]
 
@@ -159,3 +163,70 @@ def test_a_real_probe_measures_from_whatever_folder_it_is_asked(plan, tmp_path, 
     assert price.seconds is not None
     assert OUTSIDE < price.seconds < 60
     assert os.listdir(tmp_path) == ["odd.py"]
+
+
+@pytest.fixture
+def two_kinds(monkeypatch):
+    """Two GPUs of one kind and one of another, as nvidia-smi would tell; and probes that know the slow one."""
+    kinds = {"0": Gpu("Fast", 80e3, 80e3), "1": Gpu("Fast", 80e3, 80e3), "2": Gpu("Slow", 8e3, 8e3)}
+    monkeypatch.setattr(cost, "describe_gpu", kinds.get)
+    monkeypatch.setattr(
+        cost,
+        "_probe",
+        lambda run, slot: {"train": 0.04, "evaluate": 0.004} if slot.gpu == "2" else {"train": 0.01, "evaluate": 0.001},
+    )
+    monkeypatch.setattr(cost, "_factors", lambda past, runs, todo: {})
+    return [Slot(gpu, 0) for gpu in ("0", "1", "2")]
+
+
+def said_of(store, runs, slots, capsys) -> list[str]:
+    states = {run.run_id: State.PLANNED for run in runs}
+    dry_run.describe(store, Suite("tiny", "digits", (), ()), runs, runs, states, slots)
+    out = capsys.readouterr().out.splitlines()
+    return out[next(number for number, line in enumerate(out) if line.startswith("cost: ")) :]
+
+
+def test_gpus_of_several_kinds_are_priced_apart_and_together(plan, tmp_path, two_kinds, capsys):
+    runs = plan("ce", seeds=range(9), epochs=10)
+    fast, slow = 9 * (10 * ONE_EPOCH + OUTSIDE), 9 * (10 * 4 * ONE_EPOCH + OUTSIDE)
+    basis = "a few steps of each network here, just now, and the arithmetic of each method counted on a small set"
+    basis += " (not of ce: taken for one pass over the data)"
+    together = 1 / (2 / fast + 1 / slow)
+    assert said_of(Store(tmp_path), runs, two_kinds, capsys) == [
+        f"cost: 90 epochs of one network, about {clock(together)} on all of these together",
+        f"  2 x Fast: {clock(fast)} on one, by {basis}",
+        f"  1 x Slow: {clock(slow)} on one, by {basis}",
+    ]
+    one = said_of(Store(tmp_path), runs[:1], two_kinds, capsys)[0]
+    assert f"about {clock(10 * ONE_EPOCH + OUTSIDE)} on all" in one  # which is on one GPU, and no less
+    same = said_of(Store(tmp_path), runs, two_kinds[:2], capsys)
+    assert len(same) == 1
+    assert f"about {clock(fast / 2)} on 2 GPUs ({clock(fast)} of one)" in same[0]
+
+
+def test_the_records_of_one_kind_of_gpu_do_not_price_another(plan, launch, tmp_path, two_kinds, capsys):
+    runs = plan("ce", seeds=(0, 1))
+    launch(runs[:1])
+    store = Store(tmp_path / "results")
+    path = store.run(runs[0].run_id).path / "result.json"
+    record = json.loads(path.read_bytes())
+    record["payload"]["device_kind"] = "cuda"
+    record["provenance"]["attempts"][-1]["device"] = "Fast"
+    path.write_bytes(canonical(record))
+    lines = said_of(store, runs[1:], two_kinds, capsys)
+    assert lines[1].endswith("by the times of 1 finished runs")
+    assert "just now" in lines[2]
+
+
+def test_a_kind_of_gpu_that_cannot_be_probed_leaves_the_whole_unknown(plan, tmp_path, two_kinds, monkeypatch, capsys):
+    monkeypatch.setattr(cost, "_probe", lambda run, slot: None if slot.gpu == "2" else {"train": 0.1, "evaluate": 0.1})
+    lines = said_of(Store(tmp_path), plan("ce"), two_kinds, capsys)
+    assert lines[0] == "cost: 3 epochs of one network, time unknown"
+    assert lines[2] == "  1 x Slow: unknown: the probe of a network failed; start the sweep to learn more"
+
+
+def test_on_a_cluster_the_price_is_that_of_this_machine_and_says_so(plan, tmp_path, priced, capsys):
+    places = [Place(None, number, "--backend ray") for number in range(2)]
+    (line,) = said_of(Store(tmp_path), plan("ce"), places, capsys)
+    assert line.endswith(", as on this CPU")
+    assert not said_of(Store(tmp_path), plan("ce"), CPU, capsys)[0].endswith("CPU")

@@ -1,5 +1,6 @@
 """Many runs: whatever one of them does costs that run alone, and the same command goes on where it stopped."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -14,8 +15,10 @@ import pytest
 from bench import cli
 from bench.commands import derived, preflight
 from bench.files import canonical
-from bench.sweep.executor import BREAKER, Sweep
-from bench.sweep.job import Exit
+from bench.sweep import breaker, executor, interruption, storage
+from bench.sweep.devices import Slot
+from bench.sweep.executor import Sweep
+from bench.sweep.job import Exit, Job
 from bench.sweep.store import Conflict, State, Store
 
 ROOT = Path(cli.__file__).resolve().parents[1]
@@ -74,6 +77,14 @@ sys.exit(cli.main())
 """
 
 
+class Hearer:
+    """A sweep's reports are of no interest."""
+
+    def started(self, run, slot): ...
+    def requeued(self, run): ...
+    def ended(self, run, outcome): ...
+
+
 class Driver:
     """`run_bench.py ...` as a process of its own, short of the checks and plots that only take time here."""
 
@@ -129,7 +140,7 @@ def test_f8_f9_f10_every_way_to_die_costs_that_run_alone_and_is_told_by_its_clas
         "signal 40": ("killed", 3, "killed by signal 40"),
         "memory": ("oom", 2, "MemoryError: no more"),
     }
-    doomed = {order: plan(order=order, times=9)[0] for order in ways}
+    doomed = {order: plan(order=order, at=0, times=9)[0] for order in ways}
     good = plan("ce", seeds=(0, 1))
     outcomes = launch([good[0], *doomed.values(), good[1]], slots=2)
     assert launch.sweep.halted == ""
@@ -188,10 +199,14 @@ def test_on_a_cpu_asking_for_a_capture_changes_nothing(command, odd, tmp_path):
     assert payloads(tmp_path / "results") == payloads(tmp_path / "plain")
 
 
-def test_a_capture_that_fails_in_a_fresh_interpreter_ends_with_a_code_of_its_own(plan, launch, tmp_path):
+def test_a_capture_that_fails_in_a_fresh_interpreter_ends_with_a_code_of_its_own(plan, tmp_path):
     (run,) = plan("ce")
-    assert launch([run], start="exec", capture="always")[0].state is State.DONE
-    assert classes_of(Store(tmp_path / "results"), run.run_id) == ["uncaptured", "done"]
+    sweep = Sweep(Store(tmp_path / "results"), [Slot(None, 0)], None, "exec")
+    job = Job(run.config.to_dict(), run.spec, str(sweep.store.root), None, "cpu", capture="always")
+    folder = sweep.store.run(run.run_id)
+    folder.path.mkdir(parents=True)
+    assert sweep.spawn(job, folder, Slot(None, 0), 1).wait(60) == Exit.UNCAPTURED
+    assert classes_of(sweep.store, run.run_id) == ["uncaptured"]
 
 
 def test_a_run_that_blames_a_capture_it_does_not_make_has_failed(plan, launch, tmp_path):
@@ -217,7 +232,7 @@ def test_f19_three_failures_in_a_row_of_several_methods_stop_the_sweep(plan, lau
     other.write_text("raise RuntimeError('broken while the sweep was planned')\n" + odd.read_text())
     runs = [first[0], second[0], first[1], second[1], second[2]]
     outcomes = launch(runs)
-    assert launch.sweep.halted == f"stopped: {BREAKER} runs in a row failed within 60 s (error)"
+    assert launch.sweep.halted == f"stopped: {breaker.RUNS} runs in a row failed within 60 s (error)"
     assert [outcome.state for outcome in outcomes] == [State.FAILED] * 3 + [State.PLANNED] * 2
     assert not (tmp_path / "results" / "runs" / second[1].run_id).exists()
 
@@ -234,17 +249,127 @@ def test_a_sweep_of_one_method_that_always_fails_stops_after_three(plan, launch)
     assert [outcome.state for outcome in outcomes] == [State.FAILED] * 3 + [State.PLANNED] * 2
 
 
+class Dead:
+    """A process on a device on which each ends at once."""
+
+    def __init__(self, code: int = 1) -> None:
+        self.code = code
+
+    def wait(self, timeout=None):
+        return self.code
+
+    def send_signal(self, sig): ...
+
+
+@pytest.mark.parametrize(("code", "failure", "attempts"), [(1, "error", 1), (-signal.SIGSEGV, "killed", 3)])
+def test_f18_a_dead_gpu_is_retired_and_what_it_has_failed_is_done_elsewhere_with_all_its_attempts(
+    plan, forked, server, monkeypatch, tmp_path, capsys, code, failure, attempts
+):
+    """GPUs that are none: processes compute on the CPU."""
+    spawn, shown, stumbled = server.spawn, [], set()
+
+    def on_cpu(argv, env, log):
+        shown.append(env["CUDA_VISIBLE_DEVICES"])
+        with log.with_name("tried").open("a") as file:
+            file.write(shown[-1])
+        if shown[-1] == "0":
+            log.write_text("RuntimeError: No CUDA GPUs are available\n")
+            return Dead(code)
+        while shown.count("0") < 3 * attempts:  # the dead one is quick
+            time.sleep(0.01)
+        if failure == "killed" and log.exists() and log not in stumbled:  # once for itself, of what the dead one failed
+            stumbled.add(log)
+            return Dead(code)
+        job = dataclasses.replace(Job.from_argv(argv), device="cpu")
+        return spawn(job.to_argv(), env, log)
+
+    monkeypatch.setattr(server, "spawn", on_cpu)
+    runs = [run for seed in range(2) for run in plan("ce", "co_teaching", seeds=(seed,))]
+    sweep = Sweep(Store(tmp_path / "results"), [Slot("0", 0), Slot("1", 0)], None, "fork")
+    outcomes = executor.execute(sweep, runs, Hearer())
+    assert [outcome.state for outcome in outcomes] == [State.DONE] * 4
+    assert (shown.count("0"), sweep.halted) == (3 * attempts, "")
+    said = f"cuda:0 is retired: 3 runs in a row failed within 60 s ({failure}); other devices go on, and try those runs"
+    assert capsys.readouterr().err.startswith(said)
+    tries = [(sweep.store.run(run.run_id).path / "tried").read_text() for run in runs]
+    assert sorted(tries) == ["0" * attempts + "1" * (1 + (failure == "killed"))] * 3 + ["1"]
+
+
+def test_f15_after_a_kill_from_outside_one_run_less_is_under_way_and_after_other_signals_as_many(
+    plan, launch, tmp_path, capsys
+):
+    (segfault,), others = plan(order="segfault"), plan("ce", seeds=(0, 1))
+    assert {outcome.state for outcome in launch([segfault, *others], slots=3)} == {State.DONE}
+    assert launch.sweep.leases.fewer() == 2  # of three
+    assert capsys.readouterr().err == ""
+    # two at once count as one
+    killed, others = plan(order="signal 9", seeds=(0, 1), times=2), plan("co_teaching", seeds=(0, 1))
+    assert {outcome.state for outcome in launch([*killed, *others], slots=3)} == {State.DONE}
+    said = "a run was killed, as the kernel does for want of memory: 2 at a time from here on\n"
+    assert capsys.readouterr().err == said
+    assert launch.sweep.leases.fewer() == 1  # of two
+    ends = [classes_of(Store(tmp_path / "results"), run.run_id) for run in killed]
+    assert sorted(end for both in ends for end in both) == ["done", "done", "killed", "killed"]
+
+
+def test_f15_what_is_killed_three_times_has_failed_and_the_last_job_stays(plan, launch, capsys, tmp_path):
+    (killed,), good = plan(order="signal 9", times=9), plan("ce")
+    outcomes = launch([killed, *good], slots=2)
+    assert [(outcome.state, outcome.failure) for outcome in outcomes] == [(State.FAILED, "killed"), (State.DONE, "")]
+    assert classes_of(Store(tmp_path / "results"), killed.run_id) == ["killed"] * 3
+    assert capsys.readouterr().err.count("1 at a time from here on") == 1
+
+
+def test_a_stop_file_ends_a_sweep_in_order_wherever_its_thread_is_and_it_goes_on_without(
+    plan, forked, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(interruption, "LOOK_SECONDS", 0.05)
+    runs, stop = plan(order="wait", seeds=(0, 1)), tmp_path / "stop"
+
+    def launched() -> Sweep:
+        sweep = Sweep(Store(tmp_path / "results"), [Slot(None, 0)], None, "fork", stop_file=stop)
+        thread = threading.Thread(target=lambda: outcomes.append(executor.execute(sweep, runs, Hearer())))
+        outcomes = sweep.outcomes = []
+        thread.start()
+        sweep.thread = thread
+        return sweep
+
+    sweep = launched()
+    wait_for(tmp_path, "wait")
+    stop.touch()
+    sweep.thread.join(20)
+    assert (sweep.reason, sweep.halted) == ("signal", "asked to stop by stop")
+    assert [outcome.state for outcome in sweep.outcomes[0]] == [State.INTERRUPTED, State.PLANNED]
+    assert classes_of(sweep.store, runs[0].run_id) == ["interrupted"]
+    # while it lies there, nothing is begun
+    with monkeypatch.context() as watched:
+        watched.setattr(Sweep, "spawn", lambda *_: pytest.fail("begun"))
+        sweep = launched()
+        sweep.thread.join(20)
+    assert [outcome.state for outcome in sweep.outcomes[0]] == [State.INTERRUPTED, State.PLANNED]
+    stop.unlink()
+    sweep = launched()
+    sweep.thread.join(20)
+    assert [outcome.state for outcome in sweep.outcomes[0]] == [State.DONE] * 2
+
+
+def test_a_stop_file_kills_what_does_not_end_in_its_grace_time(plan, launch, forked, tmp_path, monkeypatch):
+    monkeypatch.setattr(interruption, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(interruption, "GRACE_SECONDS", 0.3)
+    stop = tmp_path / "stop"
+    sweep = Sweep(Store(tmp_path / "results"), [Slot(None, 0)], None, "fork", stop_file=stop)
+    thread = threading.Thread(target=lambda: (wait_for(tmp_path, "sleep"), stop.touch()))
+    thread.start()
+    started = time.monotonic()
+    (outcome,) = executor.execute(sweep, plan(order="sleep"), Hearer())
+    thread.join()
+    assert outcome.state is State.INTERRUPTED
+    assert time.monotonic() - started < 20
+
+
 def test_f18_runs_that_die_before_they_begin_are_failures_too_and_stop_the_sweep(
     plan, launch, server, monkeypatch, tmp_path
 ):
-    class Dead:
-        """A device on which every process ends at once."""
-
-        def wait(self, timeout=None):
-            return 1
-
-        def send_signal(self, sig): ...
-
     def spawn(argv, env, log):
         log.write_text("Traceback ...\nRuntimeError: No CUDA GPUs are available\n\n")
         return Dead()
@@ -268,9 +393,16 @@ def test_a_run_folder_that_cannot_be_used_costs_that_run_alone(plan, launch, tmp
     assert Store(tmp_path / "results").run(runs[0].run_id).state() is State.FAILED
 
 
-def test_f22_a_full_disk_stops_the_sweep_with_75_and_keeps_what_is_there(command, odd, tmp_path, capsys):
-    argv = words(odd, "odd.Odd.order=full disk", "--seeds", "0-2", "--per-device", "1")
-    assert command(*argv) == Exit.INTERRUPTED
+def test_f22_a_disk_that_stays_full_ends_the_sweep_with_75_and_keeps_what_is_there(
+    command, odd, tmp_path, capsys, monkeypatch
+):
+    def refuse(path, data, replace):
+        raise OSError(28, "No space left on device")
+
+    argv = words(odd, "odd.Odd.order=full disk", "--seeds", "0-2", "--per-device", "1", "--storage-wait", "0.1")
+    with monkeypatch.context() as full:
+        full.setattr(storage, "publish", refuse)
+        assert command(*argv) == Exit.INTERRUPTED
     assert "No space left on device; the same command goes on where it stopped" in capsys.readouterr().err
     assert command(*argv) == 0  # `times` is 1: now there is room
     assert sorted(epochs_of(tmp_path))[:2] == ["disk0", "disk0"]

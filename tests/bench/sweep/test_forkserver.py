@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.sweep import forkserver
+from bench.sweep import devices, forking, forkserver
 from bench.sweep.forkserver import ForkServer, ServerLost, spawn_exec
 
 ROOT = Path(forkserver.__file__).resolve().parents[2]
@@ -68,6 +68,10 @@ def main(argv):
         helper = subprocess.Popen(["sleep", "30"])
         with open(rest[0], "w") as file:
             file.write(f"{helper.pid} ")
+    elif what == "gpus":
+        import torch
+        visible = torch.cuda._parse_visible_devices()
+        print(visible, os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"], torch.cuda.is_initialized())
     elif what == "multiply":
         import torch
         torch.manual_seed(3)
@@ -313,6 +317,32 @@ def test_a_server_that_cannot_start_says_so(target, tmp_path):
         pytest.raises(ServerLost, match="ended with code 1"),
     ):
         server.start()
+
+
+def test_a_server_that_has_touched_cuda_by_whatever_package_refuses_to_fork(monkeypatch, tmp_path):
+    device = tmp_path / "nvidia-uvm"
+    monkeypatch.setattr(forking, "CUDA_DEVICE", str(device))
+    monkeypatch.setattr(
+        forking.os, "listdir", lambda path, real=os.listdir: ["1"] if "task" in str(path) else real(path)
+    )
+    forking._check_forkable()
+    with (
+        device.with_name("nvidia-uvm-tools").open("w"),
+        pytest.raises(RuntimeError, match="has touched CUDA, which no fork survives; start runs by exec"),
+    ):
+        forking._check_forkable()
+    forking._check_forkable()
+
+
+def test_a_forked_child_sees_the_gpu_of_its_slot_although_torch_was_imported_when_another_was_shown(
+    torch_server, tmp_path
+):
+    for gpu in ("3", "1"):
+        env = {"OMP_NUM_THREADS": "1", **devices.shown(gpu)}
+        log = tmp_path / gpu
+        assert torch_server.spawn(["gpus"], env, log).wait(timeout=20) == 0
+        # what torch would make of its environment, what the package that asks for GPUs uses, and that nothing was asked
+        assert log.read_text().splitlines()[-1] == f"[{gpu}] 1 False"
 
 
 def test_a_server_with_a_second_thread_refuses_to_fork(target, tmp_path, monkeypatch):

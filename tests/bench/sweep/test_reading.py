@@ -3,27 +3,35 @@
 import copy
 import gc
 import json
+import os
+import signal
 
 import pytest
 
+from bench.evidence import records
 from bench.files import canonical, sha256
 from bench.sweep import reading
-from bench.sweep.reading import Facts, Payloads, Results
+from bench.sweep.reading import Payloads, Results
 from bench.sweep.result import seal
 from bench.sweep.store import Corrupt, RunFolder, Store, run_id_of
 
 HEAD = {"test": 9, "val_noisy": 3, "val_clean": 4, "right_fit": 6, "wrong_fit": 1, "wrong_recovered": 3}
 
+TOLD = {"accuracies": {}, "totals": {}}
+
 
 def payload_of(seed: int) -> dict:
     config = {"protocol": 1, "method": {"name": "any", "params": {}}, "train": {"epochs": 2}, "seed": seed}
-    epoch = {"heads": {"net1": HEAD}, "loss": [2.3 + seed], "selection": [], "knowledge": [], "scalars": {}}
+    epoch = {"loss": [2.3 + seed], "selection": [], "knowledge": [], "scalars": {}}
     return {
         **{"schema": 1, "run_id": run_id_of(config), "config": config, "diverged": False, "needs": []},
         **{"noise_id": f"n{seed}", "dataset_digest": "d", "code": "c", "method_code": f"m{seed}", "num_networks": 1},
         **{"device_kind": "cpu", "heads": ["net1"], "headline": ["net1"]},
         "totals": {"test": 10, "val": 4, "train": 10, "train_wrong": seed or None, "trace": 10, "trace_wrong": 4},
-        "history": [copy.deepcopy({"epoch": number, **epoch}) for number in range(2)],
+        "history": [
+            copy.deepcopy({"epoch": number, **epoch, "heads": {"net1": HEAD | {"test": 9 - number}}})
+            for number in range(2)
+        ],
     }
 
 
@@ -69,8 +77,14 @@ def test_facts_and_payloads_are_those_of_the_records_whether_remembered_or_not(s
         for seed in range(3):
             payload = payload_of(seed)
             data = (store.run(payload["run_id"]).path / "result.json").read_bytes()
-            facts = Facts(sha256(data), sha256(canonical(payload)), "c", f"m{seed}", f"n{seed}", seed > 0)
-            assert results.facts[payload["run_id"]] == facts
+            facts = results.facts[payload["run_id"]]
+            assert (facts.file, facts.payload) == (sha256(data), sha256(canonical(payload)))
+            assert (facts.code, facts.noise_id, facts.truth) == (("c", f"m{seed}"), f"n{seed}", seed > 0)
+            summary = facts.summary(payload["config"])
+            assert summary == records.summary(payload)
+            for rule in records.RULES:
+                assert records.accuracy(summary, rule) == records.accuracy(payload, rule)
+            assert [records.accuracy(summary, rule) for rule in ("last", "oracle")] == [0.8, 0.9]
 
 
 def test_what_is_remembered_is_parsed_only_when_somebody_looks(store, monkeypatch):
@@ -127,7 +141,7 @@ def test_another_result_of_the_same_run_is_verified_and_told_apart(store):
     other = {**payload_of(2), "code": "other"}
     (store.run(run_id).path / "result.json").write_bytes(seal(other, {}))
     again = read(store)
-    assert again.facts[run_id].code == "other"
+    assert again.facts[run_id].code == ("other", "m2")
     assert again.facts[run_id].payload != first.facts[run_id].payload
     assert again.payloads[2] == other
 
@@ -139,7 +153,20 @@ def test_a_run_without_a_result_has_no_facts(store):
     assert (results.facts, len(results.payloads)) == ({}, 0)
 
 
-@pytest.mark.parametrize("entry", [None, 7, "abcdef", ["a"] * 6, ["a"] * 5, [1, "b", "c", "d", "e", True], {"a": 1}])
+@pytest.mark.parametrize(
+    "entry",
+    [
+        None,
+        7,
+        "abcdef",
+        ["a"] * 4,
+        ["a", "b", {}, []],
+        ["a", "b", TOLD],
+        ["a", "b", TOLD, 7],
+        [1, "b", TOLD, []],
+        {"a": 1},
+    ],
+)
 def test_a_memory_of_another_form_is_left_out(store, kept, entry):
     first = read(store)
     (path,) = kept.iterdir()
@@ -153,6 +180,59 @@ def test_a_memory_of_another_form_is_left_out(store, kept, entry):
         assert path.read_bytes() == good
 
 
+def test_many_results_are_checked_by_several_processes_and_the_damaged_ones_named_as_ever(store, monkeypatch):
+    monkeypatch.setattr(reading, "MANY", 3)
+    monkeypatch.setattr(reading, "CHUNK", 1)
+    monkeypatch.setattr(reading.os, "sched_getaffinity", lambda pid: {0, 1})
+    first, second, third = (store.run(payload_of(seed)["run_id"]) for seed in range(3))
+    (second.path / "result.json").write_bytes((third.path / "result.json").read_bytes())
+    ids = [first.run_id, second.run_id, third.run_id, run_id_of({"seed": 9})]
+    results = Results(store, ids)
+    results.look_ahead()
+    assert results._known.keys() == {first.run_id, third.run_id}
+    opened = []
+    monkeypatch.setattr(
+        RunFolder,
+        "opened",
+        lambda folder, data, real=RunFolder.opened: opened.append(folder.run_id) or real(folder, data),
+    )
+    assert results.read(first) == read_alone(store, first)
+    with pytest.raises(Corrupt, match="belongs to run"):
+        results.read(second)
+    assert results.read(third).noise_id == "n2"
+    assert opened == [first.run_id, second.run_id]  # the first by the other reader alone
+    (third.path / "result.json").write_bytes(seal({**payload_of(2), "code": "other"}, {}))
+    assert results.read(third).code == ("other", "m2")  # it is another file than the one that was checked
+
+
+def read_alone(store: Store, folder: RunFolder) -> reading.Facts | None:
+    return Results(store, [folder.run_id]).read(folder)
+
+
+def test_few_results_and_one_core_start_no_process(store, monkeypatch):
+    monkeypatch.setattr(reading, "_checked_apart", lambda *_: pytest.fail("started processes"))
+    ids = [payload_of(seed)["run_id"] for seed in range(3)]
+    monkeypatch.setattr(reading.os, "sched_getaffinity", lambda pid: {0, 1})
+    Results(store, ids).look_ahead()
+    monkeypatch.setattr(reading, "MANY", 3)
+    monkeypatch.setattr(reading.os, "sched_getaffinity", lambda pid: {0})
+    Results(store, ids).look_ahead()
+    monkeypatch.setattr(reading.os, "sched_getaffinity", lambda pid: {0, 1})
+    read(store)
+    Results(store, ids).look_ahead()  # all remembered
+
+
+def test_a_checking_process_that_dies_costs_time_alone(store, monkeypatch):
+    monkeypatch.setattr(reading, "MANY", 3)
+    monkeypatch.setattr(reading.os, "sched_getaffinity", lambda pid: {0, 1})
+    monkeypatch.setattr(reading, "_check", lambda paths: os.kill(os.getpid(), signal.SIGKILL))
+    ids = [payload_of(seed)["run_id"] for seed in range(3)]
+    results = Results(store, ids)
+    results.look_ahead()
+    assert results._known == {}
+    assert [results.read(store.run(run_id)).noise_id for run_id in ids] == ["n0", "n1", "n2"]
+
+
 def test_other_checks_and_other_plans_and_folders_remember_apart(store, kept, monkeypatch, tmp_path):
     read(store)
     ids = [payload_of(seed)["run_id"] for seed in range(2)]
@@ -164,6 +244,40 @@ def test_other_checks_and_other_plans_and_folders_remember_apart(store, kept, mo
     monkeypatch.setattr(reading, "_checkers", lambda: "of tomorrow")
     read(store, ids)
     assert len(list(kept.iterdir())) == 3
+
+
+def start(torch: str, epoch: int | None = 0, **more: object) -> dict:
+    return {
+        "torch": torch,
+        "device": "an Example",
+        "device_kind": "cpu",
+        **({} if epoch is None else {"from_epoch": epoch}),
+        **more,
+    }
+
+
+@pytest.mark.parametrize(
+    ("attempts", "made"),
+    [
+        (None, []),
+        ("attempts", []),
+        ([], []),
+        ([{"number": 1}], []),
+        ([start("2.12", None)], ["torch 2.12 on an Example"]),  # an older record
+        ([start("2.12", None), start("2.13", None)], ["torch 2.13 on an Example"]),
+        ([start("2.12"), start("2.13", 3)], ["torch 2.12 on an Example", "torch 2.13 on an Example"]),
+        ([start("2.11"), start("2.12"), start("2.12", 3)], ["torch 2.12 on an Example"]),  # it began anew
+        ([{"number": 1}, start("2.12", 3)], ["torch 2.12 on an Example"]),
+        ([start("2.12", cpu={"kernels": "AVX2"})], ["torch 2.12 on an Example (AVX2)"]),
+        ([start("2.12", cpu={"kernels": "AVX2"}, device_kind="cuda")], ["torch 2.12 on an Example"]),
+    ],
+)
+def test_what_a_result_was_computed_with_are_the_attempts_that_it_rests_on(store, attempts, made):
+    payload = payload_of(2)
+    folder = store.run(payload["run_id"])
+    (folder.path / "result.json").write_bytes(seal(payload, {} if attempts is None else {"attempts": attempts}))
+    assert read(store).facts[folder.run_id].made == made
+    assert read(store).facts[folder.run_id].made == made  # as remembered
 
 
 def test_the_collector_is_left_as_it_was_found():

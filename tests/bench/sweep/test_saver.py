@@ -5,6 +5,7 @@ import torch
 
 from bench.sweep import saver
 from bench.sweep.saver import Saver
+from bench.training import checkpoint
 from bench.training.checkpoint import State, from_bytes
 
 
@@ -26,7 +27,7 @@ def train(monkeypatch):
     def go(seconds: float, epochs: int, length: float):
         now, live, folder = [100.0], torch.zeros(()), Folder()
         monkeypatch.setattr(saver.time, "monotonic", lambda: now[0])
-        keeper = Saver(folder, seconds)
+        keeper = Saver(folder, seconds, checkpoint)
         for epoch in range(1, epochs + 1):
             now[0] += length
             live.fill_(epoch)

@@ -14,7 +14,7 @@ import pytest
 from bench import cli
 from bench.commands import preflight
 from bench.files import canonical
-from bench.sweep import cost, executor, packing, timings
+from bench.sweep import cost, executor, packing, timings, watchdog
 from bench.sweep.devices import Gpu, Slot
 from bench.sweep.executor import Sweep
 from bench.sweep.job import RESOURCES, SHARE, Exit, Job
@@ -55,7 +55,7 @@ class Sharing:
 def share(forked, tmp_path, monkeypatch):
     """Execute runs in four slots of "GPU" 0, of which two pay; each run tells `memory` when it has begun."""
     spawn = Sweep.spawn
-    monkeypatch.setattr(executor, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(watchdog, "LOOK_SECONDS", 0.02)
 
     def go(runs, memory: float, results: str = "results"):
         def on_cpu(sweep, job, folder, slot, threads):

@@ -677,3 +677,44 @@ def test_a_supervisor_ends_only_the_attempts_of_its_own_launch(tmp_path):
     run.close_attempts({"class": "killed", "final": True}, "ours")
     ends = {start["launch"]: end for start, end in run.attempts()}
     assert ends == {"ours": {"class": "killed", "final": True}, "theirs": None}
+
+
+def test_what_a_kill_after_the_commit_has_left_of_a_finished_run_is_removed_and_nothing_else(run):
+    half = "x.tmp-" + "0" * 32
+    run.commit(payload_of(), {})
+    run.save_checkpoint(2, b"state")
+    run.end_attempt(run.start_attempt({}), {"class": "done", "final": True})
+    (run.path / "samples").mkdir()
+    for folder in ("attempts", "samples"):
+        (run.path / folder / half).touch()
+    before = sorted(path for path in run.path.rglob("*") if half not in path.name and path.suffix != ".pt")
+    with run.lock():
+        (run.path / half).touch()
+        run.tidy()
+        assert (run.path / half).exists()  # its holder is at work
+    run.tidy()
+    assert sorted(run.path.rglob("*")) == before
+
+
+def test_f37_no_half_written_file_is_removed_through_a_link(run, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / ("x.tmp-" + "0" * 32)).touch()
+    (run.path / "attempts").symlink_to(elsewhere)
+    (run.path / ("x.tmp-" + "0" * 32)).touch()
+    run.tidy()
+    assert len(os.listdir(elsewhere)) == 1
+    assert sorted(os.listdir(run.path)) == ["attempts", "config.json", "lock"]
+
+
+def test_a_folder_in_which_nothing_can_be_removed_is_left_as_it_is(run, monkeypatch):
+    run.commit(payload_of(), {})
+    run.save_checkpoint(2, b"state")
+
+    def refuse(tag):
+        raise PermissionError(errno.EACCES, "denied")
+
+    monkeypatch.setattr(files, "hook", refuse)
+    run.tidy()
+    assert run.state() is State.DONE
+    assert len(run.checkpoints()) == 1

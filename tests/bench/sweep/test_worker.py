@@ -13,10 +13,11 @@ import torch
 
 from bench.data.datasets import load
 from bench.files import canonical
-from bench.sweep import store, worker
+from bench.sweep import saver, store, worker
 from bench.sweep.devices import Slot
 from bench.sweep.executor import Sweep
 from bench.sweep.job import RESOURCES, Exit, Job
+from bench.sweep.origin import published
 from bench.sweep.store import State, Store
 from bench.sweep.worker import classify
 from bench.training.capture import CaptureFailed
@@ -247,7 +248,7 @@ def test_an_attempt_records_where_and_by_what_it_was_made(plan, start):
     assert (ended["class"], ended["final"]) == ("done", True)
     provenance = folder.result().provenance
     assert provenance["epochs_this_attempt"] == 3
-    assert provenance["attempts"] == [begun]
+    assert provenance["attempts"] == [published(begun)]
 
 
 def test_the_predictions_are_those_of_the_last_epoch(plan, start):
@@ -291,6 +292,30 @@ def test_a_checkpoint_of_another_kind_of_device_is_set_aside(plan, start):
     child, folder = start(run)
     assert child.wait(20) == Exit.OK
     assert folder.result().provenance["epochs_this_attempt"] == 3
+
+
+@pytest.mark.parametrize(("strict", "epochs"), [(False, 1), (True, 3)])
+def test_f46_a_checkpoint_of_another_torch_is_gone_on_from_unless_told_otherwise(plan, start, strict, epochs):
+    (run,) = plan(order="wait", at=2)
+    child, folder = start(run)
+    wait_for(folder.path.parents[2], "wait")
+    child.send_signal(signal.SIGTERM)
+    assert child.wait(20) == Exit.INTERRUPTED
+    (started,) = [path for path in (folder.path / "attempts").iterdir() if not path.name.endswith(".end.json")]
+    older = started.read_bytes().replace(f'"torch":"{torch.__version__}"'.encode(), b'"torch":"2.0"')
+    started.write_bytes(older)
+    child, folder = start(run, strict_env=strict)
+    assert child.wait(20) == Exit.OK
+    assert folder.result().provenance["epochs_this_attempt"] == epochs
+    assert [begun["torch"] for begun, _ in folder.attempts()] == ["2.0", torch.__version__]
+
+
+@pytest.mark.parametrize("data", [b"", b"PK", bytes(400), b"\x80\x02}q\x00."])
+def test_whatever_bytes_a_checkpoint_has_they_are_refused_in_one_way(plan, data, tmp_path):
+    (run,) = plan()
+    job = Job(run.config.to_dict(), run.spec, str(tmp_path), None, "cpu")
+    with pytest.raises(ValueError, match="."):  # it says something
+        worker.TorchTraining(job, run.config).read(data)
 
 
 def test_where_checkpoints_are_rare_a_stop_keeps_every_finished_epoch_and_the_bytes(plan, start, launch, tmp_path):
@@ -355,7 +380,7 @@ def test_a_capture_that_fails_is_told_even_if_the_device_then_gives_no_state_bac
         raise RuntimeError("CUDA error: operation failed due to a previous error during capture")
 
     monkeypatch.setattr(worker.Trainer, "run", fail)
-    monkeypatch.setattr(worker.Saver, "flush", lost)
+    monkeypatch.setattr(saver.Saver, "flush", lost)
     monkeypatch.setattr(worker.signal, "signal", lambda *_: None)
     job = Job(run.config.to_dict(), run.spec, str(tmp_path / "results"), None, "cpu")
     assert worker.main(job.to_argv()) == Exit.UNCAPTURED

@@ -1,0 +1,103 @@
+"""`run --backend slurm`: submit an array that does the runs, and wait for it if asked to."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+import time
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.commands import preflight
+from bench.commands.select import begin, data_dir_of
+from bench.commands.words import words
+from bench.files import canonical, sha256
+from bench.sweep.backends import on_slurm
+from bench.sweep.backends.on_slurm import Array, Layout
+from bench.sweep.grid import Planned, Suite
+from bench.sweep.job import Exit
+from bench.sweep.store import State, Store
+
+# what this command alone is about, or has been done before an element starts
+HERE = {"backend", "address", "jobs", "slurm", "wait", "shard", "dry_run", "download"}
+LOOK_SECONDS = 5.0  # between two looks at the folders
+ASK_SECONDS = 30.0  # between two questions to Slurm, which has others to answer
+
+
+def text(args: argparse.Namespace, store: Store, suite: Suite, todo: Sequence[Planned], launch: str = "LAUNCH") -> str:
+    """The script that would be submitted."""
+    elements = words(args, "run", HERE)
+    if not any(word.startswith("--results=") for word in elements):
+        elements.append(f"--results={args.results.resolve()}")
+    return on_slurm.script(suite.name, Layout.of(todo, args.jobs), args.slurm, elements, _folder(store, launch))
+
+
+def _folder(store: Store, launch: str) -> Path:
+    return store.root.resolve() / "slurm" / launch
+
+
+def main(
+    args: argparse.Namespace, store: Store, suite: Suite, runs: Sequence[Planned], todo: Sequence[Planned]
+) -> int | None:
+    """Submit what is to do, unless it is under way; return the exit code, None if the array was waited for."""
+    on_slurm.require()
+    digest, launch = sha256(canonical(suite.to_dict()))[:12], uuid.uuid4().hex[:12]
+    array = on_slurm.under_way(store, digest)
+    if array is None:
+        script, layout = text(args, store, suite, todo, launch), Layout.of(todo, args.jobs)
+        on_slurm.try_out(script)
+        preflight.check(store, todo, data_dir_of(args, suite), args.download, layout.at_a_time)
+        begin(args, store, suite, runs)
+        array = on_slurm.submit(_folder(store, launch), script, digest)
+        most = min(layout.at_a_time, len(layout.elements))
+        print(f"submitted array {array.job}: {len(todo)} runs in {len(layout.elements)} elements, {most} at a time")
+    elif args.wait:
+        print(f"array {array.job} does this suite already: nothing was submitted")
+    else:
+        raise ValueError(
+            f"array {array.job} does this suite already; --wait waits for it, `scancel {array.job}` ends it"
+        )
+    _explain(args, array)
+    if not args.wait:
+        return 0
+    try:
+        _await(store, todo, array)
+    except KeyboardInterrupt:
+        print(f"array {array.job} goes on; `scancel {array.job}` ends it", file=sys.stderr)
+        return Exit.INTERRUPTED
+    return None
+
+
+def _explain(args: argparse.Namespace, array: Array) -> None:
+    for title, verb in (("follow", "status"), ("table", "table")):
+        print(f"  {title}: python run_bench.py {shlex.join(words(args, verb))}")
+    print(f"  end: scancel {array.job}\n  logs: {array.folder}")
+
+
+def _await(store: Store, todo: Sequence[Planned], array: Array) -> None:
+    """Wait until the runs are done, or Slurm has nothing of the array left."""
+    from bench.sweep.attempts import Outcome
+    from bench.sweep.backends.watching import Place
+    from bench.sweep.progress import Progress
+
+    place = Place(None, 0, f"array {array.job}")
+    left, begun, asked = {run.run_id: run for run in todo}, set(), time.monotonic()
+    with Progress(store, todo, 0) as progress:
+        while left:
+            gone = False
+            if time.monotonic() - asked > ASK_SECONDS:
+                asked, gone = time.monotonic(), not on_slurm.alive(array.job)
+            for run_id, run in list(left.items()):
+                state = store.run(run_id).state(quick=True)
+                if state is State.RUNNING and run_id not in begun:
+                    begun.add(run_id)
+                    progress.started(run, place)
+                elif state in (State.DONE, State.DIVERGED):
+                    del left[run_id]
+                    progress.ended(run, Outcome(run_id, state))
+            if gone:
+                return
+            if left:
+                time.sleep(LOOK_SECONDS)

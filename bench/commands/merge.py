@@ -1,0 +1,55 @@
+"""`merge`: bring finished runs of other results folders, such as those of shards, into one."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from bench.commands.table import INTEGRITY
+from bench.printable import printable
+from bench.sweep.job import Exit
+from bench.sweep.merging import Merge, Merged, open_sources
+from bench.sweep.store import Store
+
+
+def main(args: argparse.Namespace) -> int:
+    """Merge and print; 3 if a run is damaged or came out in two ways, 1 if something else could not be merged."""
+    sources = open_sources(args.folders, args.results)
+    merge = Merge(Store(args.results), args.dry_run)
+    stopped = ""
+    try:
+        for source in sources:
+            merge.add(source)
+    except KeyboardInterrupt:
+        stopped = "interrupted"
+    except OSError as error:  # a full disk, above all
+        stopped = f"stopped: {error.filename or args.results}: {error.strerror}"
+    done = merge.done
+    print(_text(done, args))
+    for line in (*done.refused, *done.conflicts, *done.apart, *done.busy):
+        print(printable(line), file=sys.stderr)
+    if stopped:
+        print(f"{printable(stopped)}; the same command goes on", file=sys.stderr)
+    if done.refused or done.conflicts:
+        return INTEGRITY
+    if stopped == "interrupted":
+        return Exit.INTERRUPTED
+    return int(bool(stopped or done.apart or done.busy))
+
+
+def _text(done: Merged, args: argparse.Namespace) -> str:
+    verb = "would be copied" if args.dry_run else "copied"
+    counts = {
+        f"runs {verb}": done.copied,
+        "runs there already, with the same numbers": done.kept,
+        "unfinished runs left where they are": done.unfinished,
+        "refused: damaged": len(done.refused),
+        "conflicts: one run, two results": len(done.conflicts),
+        "runs held by a living process, left": len(done.busy),
+        f"label sets {verb}": done.labels,
+        f"suites {verb}": done.suites,
+        "entries of runs/ that are no runs, left": done.strangers,
+    }
+    always = (f"runs {verb}",)
+    lines = [f"  {count:7,}  {kind}" for kind, count in counts.items() if count or kind in always]
+    return "\n".join([f"{', '.join(map(str, args.folders))} into {args.results}:", *lines])

@@ -1,0 +1,73 @@
+"""`verify`: every digest and every cell of a suite once more, by another road than the one it came by."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
+
+from bench.commands import derived
+from bench.commands.recounted import Recount
+from bench.commands.select import data_dir_of, planned
+from bench.commands.table import INTEGRITY
+from bench.evidence.recount import Run
+from bench.sweep.grid import Planned, Suite
+from bench.sweep.job import Exit
+from bench.sweep.repeating import Repeated, repeat
+from bench.sweep.store import Store
+from bench.sweep.verifying import Report, Verifier
+
+
+def main(args: argparse.Namespace) -> int:
+    """Check and print; 3 if anything is wrong, 1 if there was nothing to check or a run could not be repeated."""
+    if args.rerun < 0:
+        raise ValueError(f"--rerun takes a number of runs, 0 or more, got {args.rerun}")
+    try:
+        return _verify(args)
+    except KeyboardInterrupt:  # while a run is trained again, the sweep itself ends it in order
+        print("interrupted; nothing was changed", file=sys.stderr)
+        return Exit.INTERRUPTED
+
+
+def _verify(args: argparse.Namespace) -> int:
+    suite, runs = planned(args)
+    store, report, data_dir = Store(args.results), Report(), data_dir_of(args, suite)
+    if not store.root.is_dir():
+        raise ValueError(f"there is no folder {store.root}")
+    records = Verifier(store, runs, data_dir, report).run()
+    if records:
+        _recount(store, suite, runs, records, report)
+    repeated = Repeated()
+    if args.rerun and records:
+        repeated = repeat(store, runs, records, data_dir, args.rerun)
+        repeated.tell(report, store)
+    code = repeated.code or (INTEGRITY if report.violations else int(repeated.failed or not records))
+    if args.json:
+        known = {"suite": suite.name, "runs": len(runs), "finished": len(records), **asdict(report)}
+        print(json.dumps({**known, "rerun": asdict(repeated), "code": code}, indent=1))
+    else:
+        print(_text(f"{suite.name}: {len(records)} of {len(runs)} runs finished under {store.root}", report))
+    return code
+
+
+def _recount(store: Store, suite: Suite, runs: list[Planned], records: Mapping[str, Run], report: Report) -> None:
+    try:
+        found = derived.gather(store, suite, runs)
+    except ValueError as error:
+        report.wrong(store.runs, f"no table can be made: {error}")
+        return
+    baseline = suite.baseline or runs[0].config.method.name
+    Recount(store, found, records, baseline, report).check()
+
+
+def _text(title: str, report: Report) -> str:
+    lines = [title, *(f"  {count:7,}  {kind}" for kind, count in report.checked.items())]
+    lines += [f"  not checked: {reason}" for reason in report.skipped]
+    lines += [f"  note: {note}" for note in report.notes]
+    lines += [f"WRONG {violation.file}: {violation.reason}" for violation in report.violations]
+    if not report.checked and not report.violations:
+        return "\n".join([*lines, "nothing was verified: no run of this suite is finished"])
+    count = len(report.violations)
+    return "\n".join([*lines, f"{count} violations" if count > 1 else "1 violation" if count else "all of it is right"])

@@ -1,0 +1,34 @@
+"""From a parsed command back to words that mean the same, for another command or another machine."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Collection
+from pathlib import Path
+
+from bench.cli import parser
+
+
+def words(args: argparse.Namespace, verb: str, without: Collection[str] = ()) -> list[str]:
+    """The words of `verb` that say what `args` do, as far as it has such options and they are not at their defaults.
+
+    Paths of the results, the data and a suite's file are made absolute.
+    """
+    (verbs,) = (action for action in parser()._actions if isinstance(action, argparse._SubParsersAction))
+    found, suite = [], []
+    for action in verbs.choices[verb]._actions:
+        value = getattr(args, action.dest, action.default)
+        if action.dest in without or value is None or value == action.default:
+            continue
+        if isinstance(value, Path):
+            value = value.expanduser().resolve()
+        if not action.option_strings:
+            path = Path(value).expanduser()
+            suite = [str(path.resolve()) if path.is_file() else value]
+        elif action.nargs == 0:
+            found.append(action.option_strings[-1])
+        elif action.nargs == "+":
+            found += [action.option_strings[-1], *map(str, value)]
+        else:
+            found.append(f"{action.option_strings[-1]}={value}")
+    return [verb, *suite, *found]

@@ -1,0 +1,193 @@
+"""Records and cells once more, from their definitions: by this road `verify` holds the harness to account.
+
+The standard library alone, and nothing of what writes a record or computes a table: an error there cannot hide here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from fractions import Fraction
+from statistics import mean, stdev
+from typing import Any, NamedTuple
+
+Payload = Mapping[str, Any]
+
+RULES = ("last", "last10", "noisy_val", "clean_val", "oracle")
+SCHEMA = 1
+LAST = 10  # epochs that "last10" averages
+FIELDS = {"payload", "payload_sha256", "provenance", "sha256"}
+# beside the settings, what the runs of a cell must have in common
+COMMON = ("schema", "code", "method_code", "dataset_digest", "device_kind")
+TOLD = (*COMMON, "noise_id", "num_networks", "headline", "needs")  # without which a record is of no use
+# a count of an epoch -> what it is a count of; of the others, which need true labels, see `_limits`
+PARTS = {"test": "test", "val_noisy": "val", "val_clean": "val_clean"}
+
+
+class Record(NamedTuple):
+    """A valid result.json, with the digest of its payload."""
+
+    payload: dict[str, Any]
+    provenance: dict[str, Any]
+    payload_sha256: str
+
+
+class Run(NamedTuple):
+    """What tables need of a record: a hundredth of it, so that many fit the memory."""
+
+    facts: dict[str, Any]  # the payload without its history
+    provenance: dict[str, Any]
+    payload_sha256: str
+    last: dict[str, int]  # head -> test samples that it gets right after the last epoch
+    scores: dict[tuple[str, str], Fraction | None]  # (rule, head) -> test accuracy
+
+
+class Number(NamedTuple):
+    """Mean in percent and sample standard deviation in points of n runs; None where there is none."""
+
+    mean: float | None
+    sd: float | None
+    n: int
+
+
+def spelt(value: object) -> bytes:
+    """The canonical JSON of a value: sorted keys, no spaces, ASCII, no NaN."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
+
+
+def digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def identity(config: object) -> str:
+    """The run_id of a configuration."""
+    return f"r{digest(spelt(config))[:20]}"
+
+
+def opened(data: bytes, run_id: str) -> Record:
+    """The record in a result.json; ValueError with what is wrong with it."""
+    try:
+        whole = json.loads(data.decode("ascii"))
+        if spelt(whole) != data:
+            raise ValueError("its bytes are not the canonical spelling of what they say")
+        if set(whole) != FIELDS:
+            raise ValueError(f"it has the fields {', '.join(sorted(whole))}")
+        if whole["sha256"] != digest(spelt({name: whole[name] for name in FIELDS - {"sha256"}})):
+            raise ValueError("sha256 is not the digest of the record")
+        payload = whole["payload"]
+        if whole["payload_sha256"] != digest(spelt(payload)):
+            raise ValueError("payload_sha256 is not the digest of the payload")
+        if payload["schema"] != SCHEMA:
+            raise ValueError(f"schema {payload['schema']} is unknown")
+        if not run_id == payload["run_id"] == identity(payload["config"]):
+            raise ValueError(f"folder, run_id and configuration name different runs, the last {payload['run_id']}")
+        if lacking := [name for name in TOLD if name not in payload]:
+            raise ValueError(f"it does not tell its {', '.join(lacking)}")
+        _check_history(payload)
+        return Record(payload, whole["provenance"], whole["payload_sha256"])
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:  # another shape than a record's
+        raise ValueError(f"it is no record: {error!r}") from None
+
+
+def _check_history(payload: Payload) -> None:
+    planned, history, limits = payload["config"]["train"]["epochs"], payload["history"], _limits(payload["totals"])
+    if len(history) != planned and not (payload["diverged"] is True and 1 <= len(history) < planned):
+        raise ValueError(f"it tells of {len(history)} epochs, {planned} were planned")
+    for number, epoch in enumerate(history):
+        if epoch["epoch"] != number or set(epoch["heads"]) != set(payload["heads"]):
+            raise ValueError(f"epoch {number} is out of place or lacks a head")
+        for head, counts in epoch["heads"].items():
+            for name, limit in limits.items():
+                count = counts[name]
+                unknown = count is None and name not in ("test", "val_noisy")
+                if not unknown and not (type(count) is int and 0 <= count <= limit):
+                    raise ValueError(f"epoch {number}, {head}: {name} is {count}, of {limit}")
+
+
+def _limits(totals: Mapping[str, Any]) -> dict[str, int]:
+    sizes = {"val_clean": totals["val"], **totals}
+    wrong = totals["trace_wrong"] or 0
+    right = totals["trace"] - (totals.get("trace_foreign") or 0) - wrong
+    traced = {"right_fit": right, "wrong_fit": wrong, "wrong_recovered": wrong}
+    return {name: sizes[part] for name, part in PARTS.items()} | traced
+
+
+def brief(record: Record) -> Run:
+    """Return what tables need of a record."""
+    payload = record.payload
+    facts = {name: value for name, value in payload.items() if name != "history"}
+    last = {head: counts["test"] for head, counts in payload["history"][-1]["heads"].items()}
+    heads = {"headline", "ensemble", *payload["heads"]}
+    scores = {(rule, head): _score(payload, rule, head) for rule in RULES for head in heads}
+    return Run(facts, record.provenance, record.payload_sha256, last, scores)
+
+
+def _score(payload: Payload, rule: str, head: str) -> Fraction | None:
+    """The test accuracy of a run by a rule, averaged over the heads that are asked for; None where there is none."""
+    heads: Sequence[str] = [head]
+    if head == "headline" or (head == "ensemble" and head not in payload["heads"] and payload["num_networks"] == 1):
+        heads = payload["headline"]
+    if not payload["totals"]["test"] or not heads or not set(heads) <= set(payload["heads"]):
+        return None
+    counts = [_count(payload, rule, name) for name in heads]
+    known = [count for count in counts if count is not None]
+    return sum(known) / len(heads) / payload["totals"]["test"] if len(known) == len(heads) else None
+
+
+def _count(payload: Payload, rule: str, head: str) -> Fraction | None:
+    """How many test samples a head gets right in the epoch, or on average in the epochs, that the rule picks."""
+    epochs = [epoch["heads"][head] for epoch in payload["history"]]
+    test = [epoch["test"] for epoch in epochs]
+    if rule == "last":
+        return Fraction(test[-1])
+    if rule == "last10":
+        return Fraction(sum(test[-LAST:]), len(test[-LAST:]))
+    if rule == "oracle":
+        return Fraction(max(test))
+    votes = [epoch["val_noisy" if rule == "noisy_val" else "val_clean"] for epoch in epochs]
+    held_out = payload["totals"]["val"]
+    if rule == "clean_val":
+        held_out = payload["totals"].get("val_clean", held_out)
+    if not held_out or None in votes:
+        return None
+    return Fraction(next(right for right, vote in zip(test, votes, strict=True) if vote == max(votes)))
+
+
+def together(runs: Iterable[Run]) -> list[list[Run]]:
+    """Sort runs into cells: those that differ in their seeds alone."""
+    found: dict[bytes, list[Run]] = {}
+    for run in runs:
+        config = {name: value for name, value in run.facts["config"].items() if name != "seed"}
+        config["noise"] = {name: value for name, value in config["noise"].items() if name != "seed"}
+        found.setdefault(spelt([config, *(run.facts[name] for name in COMMON)]), []).append(run)
+    return list(found.values())
+
+
+def cells(groups: Iterable[Sequence[Run]], rule: str, head: str) -> dict[frozenset[str], Number]:
+    """The numbers of a table by the ids of the runs behind them, which `together` has sorted."""
+    return {frozenset(run.facts["run_id"] for run in runs): _number(runs, rule, head) for runs in groups}
+
+
+def _number(runs: Sequence[Run], rule: str, head: str) -> Number:
+    values = [100 * value for run in runs if (value := run.scores.get((rule, head))) is not None]
+    return Number(
+        mean=float(mean(values)) if values else None,
+        sd=float(stdev(values)) if len(values) > 1 else None,
+        n=len(values),
+    )
+
+
+def unequal_labels(runs: Iterable[Run]) -> list[str]:
+    """A line for each setting and noise seed whose runs did not all meet the same wrong labels."""
+    met: dict[bytes, dict[str, str]] = {}
+    for run in runs:
+        data, noise = run.facts["config"]["dataset"], run.facts["config"]["noise"]
+        setting = spelt([data["name"], data["digest"], noise])
+        met.setdefault(setting, {}).setdefault(run.facts["noise_id"], run.facts["run_id"])
+    return [
+        "runs of one setting and noise seed met different labels: "
+        + ", ".join(f"{run_id} {noise_id}" for noise_id, run_id in ids.items())
+        for ids in met.values()
+        if len(ids) > 1
+    ]

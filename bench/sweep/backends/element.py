@@ -1,0 +1,105 @@
+"""An element of a Slurm array: `python -m bench.sweep.backends.element FOLDER PARTS run ...` does its shard of a suite.
+
+Slurm warns it before its time is up. It ends its runs in order then, and has Slurm queue it again, as long as that gets
+the runs on. What somebody has cancelled stays so, and what Slurm queues again by itself is left to it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import NoReturn
+
+from bench import cli
+from bench.commands.select import planned
+from bench.files import publish
+from bench.sweep import devices, shard
+from bench.sweep.grid import Planned
+from bench.sweep.job import Exit
+from bench.sweep.store import State, Store
+
+FRUITLESS = 3  # times in a row that an element has brought no run one epoch further: then it is not queued again
+SIGNALS = (signal.SIGUSR2, signal.SIGTERM)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Do the shard that Slurm's environment names; return the exit code of the command."""
+    folder, parts, *words = argv
+    task = os.environ["SLURM_ARRAY_TASK_ID"]
+    words = [*words, f"--shard={task}/{parts}"]
+    args, runs, gained = cli.parser().parse_args(words), list[Planned](), 0
+    try:
+        for number in SIGNALS:  # until the sweep has handlers of its own
+            signal.signal(number, _interrupt)
+        with suppress(ValueError):  # the command itself says in a line what is wrong
+            runs = planned(args)[1]
+            words += _cores(args, runs)
+            gained -= _standing(args, runs)
+        code = cli.main(words)
+    except KeyboardInterrupt:
+        code = Exit.INTERRUPTED
+    if code != Exit.INTERRUPTED and code < 128:
+        return code
+    for number in SIGNALS:  # Slurm sends them again as it takes the element back
+        signal.signal(number, signal.SIG_IGN)
+    gained += _standing(args, runs)
+    if _leads_on(Path(folder) / f"idle-{task}", gained > 0):
+        _requeue(os.environ["SLURM_JOB_ID"])
+    return Exit.INTERRUPTED
+
+
+def _interrupt(number: int, _frame: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _cores(args: argparse.Namespace, runs: Sequence[Planned]) -> list[str]:
+    """Words that keep runs on the CPU to the cores of the job: not every Slurm binds its jobs to them."""
+    cores, threads = os.environ.get("SLURM_CPUS_ON_NODE", ""), max(run.config.train.threads for run in runs)
+    if args.per_device is None and cores.isdecimal() and devices.slots(args.devices, None, threads)[0].gpu is None:
+        return [f"--per-device={max(1, int(cores) // threads)}"]
+    return []
+
+
+def _standing(args: argparse.Namespace, runs: Sequence[Planned]) -> int:
+    """Epochs that the runs of this shard have behind them."""
+    store, standing = Store(args.results), 0
+    for run in shard.parse(args.shard).of(runs):
+        folder = store.run(run.run_id)
+        done = folder.state(quick=True) in (State.DONE, State.DIVERGED)
+        standing += run.config.train.epochs if done else folder.epochs_done()
+    return standing
+
+
+def _leads_on(count: Path, gained: bool) -> bool:
+    """Whether it is worth while to go on; `count` is a file with the number of times in a row without gain."""
+    idle = 0
+    if not gained:
+        with suppress(OSError, ValueError):  # the first time
+            idle = int(count.read_text(encoding="utf-8"))
+        idle += 1
+    with suppress(OSError):  # at worst one more time
+        publish(count, str(idle).encode(), replace=True)
+    if idle >= FRUITLESS:
+        print(f"not queued again: {idle} times in a row it brought no run one epoch further", file=sys.stderr)
+    return idle < FRUITLESS
+
+
+def _requeue(job: str) -> None:
+    """Have Slurm queue this element again, unless it was cancelled or Slurm does so itself."""
+    shown = subprocess.run(["scontrol", "show", "job", "-o", job], capture_output=True, text=True, check=False)
+    state = re.search(r"\bJobState=(\w+)", shown.stdout)
+    if state is None or state[1] != "RUNNING":
+        return
+    asked = subprocess.run(["scontrol", "requeue", job], capture_output=True, text=True, check=False)
+    print(f"not queued again: {asked.stderr.strip()}" if asked.returncode else "queued again", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,59 @@
+"""A small suite, really run once, for the verbs that keep a results folder in order."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bench import cli
+from bench.commands.select import planned
+from bench.fingerprint import ROOT
+from bench.sweep.grid import Planned
+
+WORDS = ["--dataset", "digits", "--noise", "symmetric:0.5", "pairflip:0.2", "--methods", "ce", "dml", "--seeds", "0-1"]
+WORDS += ["--epochs", "2", "--train-limit", "64", "--test-limit", "100", "--set", "trace_samples=32"]
+
+
+@pytest.fixture(scope="session")
+def _trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trained") / "results"
+    command = [sys.executable, str(ROOT / "run_bench.py"), "run", *WORDS, "--per-sample", "last", "--results"]
+    done = subprocess.run([*command, str(folder)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture
+def trained(_trained: Path, tmp_path: Path) -> Path:
+    """A results folder of one's own with eight finished runs, their per-sample tables, and a written table."""
+    return Path(shutil.copytree(_trained, tmp_path / "results"))
+
+
+@pytest.fixture
+def runs(trained: Path) -> list[Planned]:
+    """The runs of the suite, in table order."""
+    return planned(cli.parser().parse_args(["status", *WORDS, "--results", str(trained)]))[1]
+
+
+@pytest.fixture
+def say(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Give a command in this process: exit code, standard output, standard error."""
+
+    def command(*words: str | os.PathLike[str]) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = cli.main([str(word) for word in words])
+        return code, *capsys.readouterr()
+
+    return command
+
+
+@pytest.fixture
+def suite() -> list[str]:
+    """The words that name the suite."""
+    return WORDS

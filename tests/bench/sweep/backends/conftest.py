@@ -1,0 +1,140 @@
+"""Sweeps on real clusters, small: the same commands as a person's, and the local sweep that they must equal."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from bench import cli
+from bench.files import canonical
+from bench.sweep.store import Store
+
+ROOT = Path(cli.__file__).resolve().parents[1]
+DRIVER = """
+import sys
+from bench import cli
+from bench.commands import derived, preflight
+preflight.check_methods = lambda todo: None
+derived.write_plots = lambda found, folder: []
+sys.exit(cli.main())
+"""
+
+
+def words(odd: Path, results: str, *more: str, order: str = "", seeds: str = "0-1", epochs: int = 3) -> list[str]:
+    """The command for runs of a method that does what it is told in its second epoch."""
+    small = ["--seeds", seeds, "--epochs", str(epochs), "--train-limit", "64", "--test-limit", "64"]
+    settings = ["--set", "trace_samples=32", "batch_size=16", f"odd.Odd.order={order}"]
+    where = ["--results", str(odd.parent / results), "--devices", "cpu"]
+    return [
+        "--dataset",
+        "digits",
+        "--noise",
+        "symmetric:0.5",
+        "--methods",
+        f"{odd}:Odd",
+        *small,
+        *settings,
+        *where,
+        *more,
+    ]
+
+
+class Command:
+    """`run_bench.py ...` as a process of its own, short of the checks and plots that only take time here."""
+
+    def __init__(self, argv: list[str], environment: Mapping[str, str]) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", DRIVER, *argv],
+            env={**os.environ, "PYTHONPATH": str(ROOT), "RAY_AUTH_MODE": "disabled", **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def end(self, timeout: float = 240) -> tuple[int, str, str]:
+        out, err = self.process.communicate(timeout=timeout)
+        return self.process.returncode, out, err
+
+
+@pytest.fixture
+def command() -> Iterator[Callable[..., Command]]:
+    commands: list[Command] = []
+
+    def go(argv: list[str], **environment: str) -> Command:
+        commands.append(Command(argv, environment))
+        return commands[-1]
+
+    yield go
+    for started in commands:
+        if started.process.poll() is None:
+            started.process.kill()
+        started.process.communicate()
+
+
+def equal(odd: Path, order: str, results: str, command: Callable[..., Command]) -> bool:
+    """Whether a folder holds what a local sweep of the same runs, undisturbed, comes to: payloads and tables."""
+    (odd.parent / "go on").touch()  # for whom nobody else tells
+    code, _, err = command(words(odd, "local", order=order)).end()
+    assert code == 0, err
+    ours, theirs = odd.parent / "local", odd.parent / results
+    return _payloads(ours) == _payloads(theirs) and _tables(ours) == _tables(theirs)
+
+
+def _payloads(root: Path) -> dict[str, bytes]:
+    store = Store(root)
+    return {run_id: canonical(store.run(run_id).result().payload) for run_id in store.run_ids()}
+
+
+def _tables(root: Path) -> dict[str, bytes]:
+    return {
+        path.name: path.read_bytes()
+        for path in (root / "tables").glob("*/*")
+        if path.suffix in (".csv", ".md", ".json")
+    }
+
+
+def wait_for(condition: Callable[[], object], what: str, seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        time.sleep(0.05)
+
+
+def waiting_run(root: Path) -> tuple[str, int]:
+    """The run that has an epoch behind it and is not done, and the pid of its process."""
+    store = Store(root)
+    for run_id in store.run_ids():
+        folder = store.run(run_id)
+        if folder.epochs_done() and folder.locked():
+            return run_id, int(folder.attempts()[-1][0]["pid"])
+    return "", 0
+
+
+def ancestors(pid: int) -> list[int]:
+    """The processes that a process descends from."""
+    found = []
+    while pid > 1:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+        pid = int(stat.rpartition(")")[2].split()[1])
+        found.append(pid)
+    return found
+
+
+def processes_of(folder: Path) -> list[int]:
+    """Living processes that were started for runs under `folder`."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            try:
+                line = (entry / "cmdline").read_bytes()
+            except OSError:  # it ended meanwhile
+                continue
+            if b"bench.sweep.worker" in line and str(folder).encode() in line:
+                found.append(int(entry.name))
+    return found
