@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bench import cli
-from bench.cli import LISTED, VERBS
+from bench.arguments import LISTED, VERBS
 from bench.data import datasets
 from bench.sweep import cost
 

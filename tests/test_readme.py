@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import noise
-from bench.cli import VERBS, parser
+from bench.arguments import VERBS, parser
 from bench.data import datasets
 from bench.sweep import grid
 

@@ -23,6 +23,7 @@ PRINTED, STORED = 0.005, 5e-7  # half of the last digit on a page, and in a CSV 
 
 MANIFEST = ".manifest.json"
 NAME = re.compile(r"accuracy(?:-(?P<rule>[a-z0-9_]+)-(?P<head>[A-Za-z0-9_.-]+))?")
+LABEL = re.compile(r"[A-Za-z0-9._-]+")  # a method, at the beginning of its line
 # a number, its spread and its count as Markdown and LaTeX print them
 TRIPLE = re.compile(r"(\d+\.\d\d)(?: (?:±|\\\(\\pm\\\)) (\d+\.\d\d))?[*}]* \((\d+)[/)]")
 
@@ -144,7 +145,7 @@ class Recount:
         except FileNotFoundError:  # thrown away
             return
         except (ValueError, KeyError) as error:
-            self.report.wrong(path, f"cannot be read as a table: {error}")
+            self.report.wrong(path, f"stale or changed: {error}")
             return
         within = (STORED if path.suffix == ".csv" else PRINTED) + EXACT
         if len(printed) != len(expected):
@@ -168,19 +169,26 @@ def _cells(table: Table) -> Iterator[tuple[str, str, Cell]]:
 def _printed(text: str, suffix: str, table: Table) -> Iterator[Triple]:
     """The numbers of a written table, line by line; ValueError if a line is not that of the row that is due."""
     if suffix == ".csv":
-        for facts in csv.DictReader(io.StringIO(text, newline="")):
+        found = list(csv.DictReader(io.StringIO(text, newline="")))
+        _same_lines([(facts["method"], facts["column"]) for facts in found], [cell[:2] for cell in _cells(table)])
+        for facts in found:
             if facts["mean_percent"]:
                 yield Triple(float(facts["mean_percent"]), _number(facts["sd_points"]), int(facts["n"]))
         return
-    lines = [line.replace("\\_", "_") for line in text.splitlines()]
     if suffix == ".md":
-        lines = [line for line in lines if line.startswith("|")][2:]  # without the headings
+        lines = [line for line in text.splitlines() if line.startswith("|")][2:]  # without the headings
     else:
-        lines = [line for line in lines if " & " in line][1:]
-    for row, line in zip(table.rows, lines, strict=True):
-        if row.method not in line:
-            raise ValueError(f"a line of {row.method} is due, and there is {line.strip()}")
-        yield from (Triple(*found) for found in _triples(line))
+        lines = [line for line in text.splitlines() if " & " in line][1:]
+    names = [LABEL.match(line.lstrip("| ").replace("\\_", "_")) for line in lines]
+    _same_lines([name and name[0] for name in names], [row.method for row in table.rows])
+    for line in lines:
+        yield from (Triple(*triple) for triple in _triples(line))
+
+
+def _same_lines(found: Sequence[object], due: Sequence[object]) -> None:
+    if found != due:
+        wrong = next((i for i, (one, other) in enumerate(zip(found, due, strict=False)) if one != other), len(due))
+        raise ValueError(f"line {wrong + 1} of its {len(found)} is not that of the records, which make {len(due)}")
 
 
 def _triples(text: str) -> Iterator[tuple[float, float | None, int]]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench import hardware
-from bench.cli import VERBS
+from bench.arguments import VERBS
 from bench.data import datasets
 from bench.names import unknown
 from bench.sweep import grid

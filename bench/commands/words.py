@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Collection
 from pathlib import Path
 
-from bench.cli import parser
+from bench.arguments import parser
 
 
 def words(args: argparse.Namespace, verb: str, without: Collection[str] = ()) -> list[str]:

@@ -107,7 +107,7 @@ class ToyTraining:
         self._chain = Chain(run_id, 0, sha256(f"{run_id} {noise_id}".encode()), [])
 
     def read(self, data: bytes) -> Chain:
-        chain = Chain(**parse(data))  # type: ignore[arg-type]   # a test trusts its own checkpoints
+        chain = Chain(**parse(data))
         if chain.run_id != self._config.run_id:
             raise ValueError(f"checkpoint of run {chain.run_id}")
         return chain
@@ -188,7 +188,7 @@ def main(argv: list[str]) -> int:
     """Launch: do what is not done, come back to what others hold, end where the storage fails or a stop is asked."""
     order = Order(**json.loads(argv[0]))
     if not order.locks:
-        fcntl.flock = lambda fd, operation: None  # type: ignore[assignment]
+        fcntl.flock = lambda fd, operation: None
     if order.crash_at:
         files.hook = Fault(order)
     store = Store(Path(order.results))

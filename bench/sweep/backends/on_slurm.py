@@ -25,6 +25,8 @@ from bench.sweep.store import Store
 AT_A_TIME = 16  # elements, unless --jobs says otherwise
 PARTS = 4  # elements for each that runs at a time: shards are of unequal size, and whoever ends early takes another
 MOST = 1000  # elements of an array: Slurm's own limit where nobody has changed it
+# of an element that will not run any more, which Slurm goes on listing for some minutes
+ENDED = {"BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "TIMEOUT"}
 OURS = {"array", "output", "error", "open-mode", "parsable", "wait", "wrap", "test-only", "chdir"}
 PASSED_ON = ("LNBENCH_DATA", "LNBENCH_MIRROR", "XDG_CACHE_HOME")  # also where Slurm passes no environment on
 NOTICE = "B:USR2@120"  # the signal before the time limit, and the seconds that an element has to end in order
@@ -144,5 +146,5 @@ def alive(job: str) -> bool:
         ["squeue", "--noheader", "--jobs", job, "--format=%T"], capture_output=True, text=True, check=False
     )
     if asked.returncode:
-        return "invalid job id" not in asked.stderr.lower()  # it forgets a job some minutes after its end
-    return bool(asked.stdout.strip())
+        return "invalid job id" not in asked.stderr.lower()  # forgotten since
+    return bool(set(asked.stdout.split()) - ENDED)

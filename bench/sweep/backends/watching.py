@@ -34,8 +34,10 @@ EMPTY_SECONDS = 300.0  # without a node that could take a run, after which the s
 QUIET_SECONDS = 60.0  # without any run that has begun, after which a line says what is waited for
 STOP_SECONDS = 60.0  # for workers to end their runs in order
 CANCEL_SECONDS = 10.0  # for the engine to end its tasks by force
+ARRIVAL_SECONDS = 60.0  # for what a worker has written to be seen here: file systems on a network take their time
 LINGER_SECONDS = 3.0  # for workers that may yet live to see the stop file
 FINISHED = (State.DONE, State.DIVERGED)
+ENDED = (*FINISHED, State.FAILED)
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ class _Flight:
     epochs: int  # that it had when it was placed
     begun: int  # attempts of this launch at it when it was placed
     seen: bool = False  # to have begun
+    landed: float = 0.0  # when its task ended
 
 
 class Watch:
@@ -72,6 +75,7 @@ class Watch:
         self._waiting: deque[Planned] = deque()
         self._later: list[tuple[float, Planned]] = []  # not before a time
         self._flying: dict[Any, _Flight] = {}
+        self._arriving: list[tuple[_Flight, Told]] = []  # ended elsewhere, as somebody says, and not seen here yet
         self._outcomes: dict[str, Outcome] = {}
         self._fruitless: Counter[str] = Counter()  # rounds in a row
         self._placed: dict[str, float] = {}  # when first
@@ -86,7 +90,7 @@ class Watch:
         self._several = len({run.config.method.name for run in runs}) > 1
         with stopped_by_signals(self._sweep):
             try:
-                while self._waiting or self._flying or self._later:
+                while self._waiting or self._flying or self._arriving or self._later:
                     if self._sweep.over():
                         if not self._end():
                             break
@@ -158,6 +162,9 @@ class Watch:
 
     def _gather(self) -> None:
         """Wait a little for tasks to end, and see which runs have begun."""
+        arriving, self._arriving = self._arriving, []
+        for flight, told in arriving:
+            self._landed(flight, told)
         if not self._flying:
             time.sleep(min(LOOK_SECONDS, PAUSE_SECONDS))
             return
@@ -173,6 +180,7 @@ class Watch:
     def _land(self) -> None:
         for ticket, told in self._engine.ended(LOOK_SECONDS):
             if (flight := self._flying.pop(ticket, None)) is not None:
+                flight.landed = time.monotonic()
                 self._landed(flight, told)
 
     def _landed(self, flight: _Flight, told: Told) -> None:
@@ -180,15 +188,17 @@ class Watch:
         run, folder = flight.run, flight.folder
         try:
             state, begun = folder.state(), len(self._attempts(folder)) > flight.begun
+            if told.state in ENDED and state not in ENDED and time.monotonic() - flight.landed < ARRIVAL_SECONDS:
+                self._arriving.append((flight, told))
+                return
             # a result that was to be made again may still be the old one, if nobody came as far as setting it aside
             made = begun or bool(told.state) or run.run_id not in self._sweep.rerun
             if state in FINISHED and made:
                 self._over(run, Outcome(run.run_id, state))
-            elif state is State.FAILED and begun:
-                end = folder.last_failure() or {}
+            elif (state is State.FAILED and begun) or told.state == State.FAILED:
+                end = (folder.last_failure() if begun else None) or {"class": "error", "message": told.message}
                 where = f" (on {told.host})" if told.host else ""
-                message = f"{end.get('message', 'failed')}{where}"
-                self._over(run, Outcome(run.run_id, state, str(end.get("class", "error")), message))
+                self._over(run, Outcome(run.run_id, State.FAILED, str(end["class"]), f"{end.get('message')}{where}"))
             elif told.reason == "storage":
                 self._sweep.stop("storage", told.message, signal.SIGTERM)
                 self._over(run, Outcome(run.run_id, state))
@@ -240,7 +250,7 @@ class Watch:
             self._stopping = now
             self._ask_to_stop()
         if not self._flying:
-            return False
+            return bool(self._arriving)
         if self._sweep.signals < 2 and now - self._stopping < STOP_SECONDS:
             return True
         self._engine.cancel(self._sweep.launch)

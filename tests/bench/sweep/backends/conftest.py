@@ -16,6 +16,7 @@ from bench.files import canonical
 from bench.sweep.store import Store
 
 ROOT = Path(cli.__file__).resolve().parents[1]
+PLOTS = (".png", ".svg")
 DRIVER = """
 import sys
 from bench import cli
@@ -92,11 +93,7 @@ def _payloads(root: Path) -> dict[str, bytes]:
 
 
 def _tables(root: Path) -> dict[str, bytes]:
-    return {
-        path.name: path.read_bytes()
-        for path in (root / "tables").glob("*/*")
-        if path.suffix in (".csv", ".md", ".json")
-    }
+    return {path.name: path.read_bytes() for path in (root / "tables").glob("*/accuracy*") if path.suffix not in PLOTS}
 
 
 def wait_for(condition: Callable[[], object], what: str, seconds: float = 120) -> None:

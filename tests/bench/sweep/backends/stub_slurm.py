@@ -22,9 +22,9 @@ def sbatch(words: list[str]) -> int:
             return 1
         return 0
     (FOLDER / "running").touch()
-    subprocess.Popen(
-        [sys.executable, __file__, "elements", words[-1]], start_new_session=True, stdout=subprocess.DEVNULL
-    )
+    nowhere = subprocess.DEVNULL  # whoever called must not wait for the end of all elements
+    command = [sys.executable, __file__, "elements", words[-1]]
+    subprocess.Popen(command, start_new_session=True, stdin=nowhere, stdout=nowhere, stderr=nowhere)
     print(JOB)
     return 0
 

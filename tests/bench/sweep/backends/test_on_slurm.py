@@ -255,6 +255,7 @@ def test_slurm_itself_does_an_array_and_the_table_is_that_of_a_local_sweep(slurm
     code, out, err = command(words(odd, "results", *SLURM, "--wait")).end()
     assert code == 0, err + logs(results)
     assert re.match(r"submitted array \d+: 2 runs in [12] elements", out)
+    wait_for(lambda: not on_slurm.alive(submitted(out)), "the end of the array", 20)  # long before Slurm forgets it
     assert equal(odd, "", "results", command)
 
 
@@ -270,7 +271,7 @@ def test_slurm_itself_warns_an_element_before_its_time_is_up_and_queues_it_again
     assert code == 0, err
     wait_for(lambda: waiting_run(results)[0], "a run that waits in its second epoch")
     run_id, _ = waiting_run(results)
-    wait_for(lambda: not slurms("squeue", "--noheader", "--jobs", submitted(out)), "the end of the array", 180)
+    wait_for(lambda: not on_slurm.alive(submitted(out)), "the end of the array", 180)
     starts = Store(results).run(run_id).attempts()
     assert [end["class"] for _, end in starts] == ["interrupted", "done"], logs(results)
     assert "queued again" in logs(results)
@@ -304,7 +305,7 @@ def test_an_array_that_slurm_preempts_goes_on_when_there_is_room_again(slurm, od
     wait_for(lambda: waiting_run(results)[0], "a run that waits in its second epoch")
     run_id, _ = waiting_run(results)
     slurms("sbatch", "-p", "high", "-c", "2", "-o", str(tmp_path / "high"), "--wrap", "true")
-    wait_for(lambda: not slurms("squeue", "--noheader", "--jobs", submitted(out)), "the end of the array")
+    wait_for(lambda: not on_slurm.alive(submitted(out)), "the end of the array")
     ends = [end["class"] for _, end in Store(results).run(run_id).attempts()]
     assert ends == ["interrupted", "done"], logs(results)
     assert equal_after(odd, command)

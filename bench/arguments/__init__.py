@@ -1,0 +1,73 @@
+"""What may be typed: every verb and its options. Nothing here does anything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bench.arguments.keeping import keeping
+from bench.arguments.labels import noise
+from bench.arguments.parsing import EPILOG, Parser
+from bench.arguments.running import running
+from bench.arguments.selecting import data_dir, selection
+from bench.arguments.tabling import tabling
+
+VERBS = ("run", "status", "table", "plot", "list", "show", "noise", "doctor", "verify", "merge", "clean")
+LISTED = ("methods", "noise", "datasets", "networks", "suites")
+
+
+def parser() -> Parser:
+    """The parser of all verbs."""
+    top = Parser(prog="run_bench.py", description="Benchmark of learning with noisy labels.", epilog=EPILOG)
+    verbs = top.add_subparsers(dest="verb", metavar="VERB", parser_class=Parser)
+    run = verbs.add_parser(
+        "run", help="do the runs of a suite that are not done, then print its table (the default)", epilog=EPILOG
+    )
+    selection(run)
+    running(run)
+    status = verbs.add_parser("status", help="how far the runs of a suite are")
+    selection(status)
+    status.add_argument("--json", action="store_true", help="one JSON document on standard output")
+    table = verbs.add_parser("table", help="the accuracy table of a suite, from finished runs")
+    selection(table)
+    tabling(table)
+    table.add_argument("--format", choices=("text", "csv", "md", "tex", "json"), default="text", help="default: text")
+    table.add_argument(
+        "--allow-incomplete", action="store_true", help="print the table although a stored result is damaged"
+    )
+    plot = verbs.add_parser("plot", help="draw the plots of a suite from finished runs")
+    selection(plot)
+    plot.add_argument("--out", type=Path, metavar="DIR", help="folder for PNG and SVG (default: beside the table)")
+    listing = verbs.add_parser("list", help="what can be named: " + ", ".join(LISTED))
+    listing.add_argument("what", choices=LISTED, metavar="|".join(LISTED))
+    listing.add_argument("--json", action="store_true", help="one JSON document on standard output")
+    listing.add_argument("--markdown", action="store_true", help="of noise and methods: as tables for a page")
+    listing.add_argument("--card", metavar="NAME", help="of methods: all about one of them")
+    show = verbs.add_parser("show", help="all about one run")
+    show.add_argument("run_id", metavar="RUN_ID", help="or the first letters of one")
+    show.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
+    show.add_argument("--json", action="store_true", help="the stored record as it is")
+    noise(verbs.add_parser("noise", help="which labels a noise spec makes: show, export or compare them"))
+    doctor = verbs.add_parser(
+        "doctor", help="of a dataset: what is there and what is missing; without one: this machine and the results"
+    )
+    doctor.add_argument(
+        "dataset", nargs="?", metavar="DATASET", help="see `list datasets`; or your own folder or .npz file"
+    )
+    doctor.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
+    doctor.add_argument(
+        "--sweep", action="store_true", help="remove what killed writers left half-written in the results folder"
+    )
+    data_dir(doctor)
+    doctor.add_argument(
+        "--decode",
+        action="store_true",
+        help="decode all image files once, in parallel, into a memory-mapped cache in the data folder",
+    )
+    doctor.add_argument(
+        "--skip-broken",
+        action="store_true",
+        help="decode every image file, and leave those out of the dataset from now on that cannot be read",
+    )
+    doctor.add_argument("--json", action="store_true", help="one JSON document on standard output")
+    keeping(verbs)
+    return top

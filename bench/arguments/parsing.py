@@ -1,0 +1,24 @@
+"""argparse as this command line wants it."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+from typing import Any, NoReturn
+
+EPILOG = """exit codes: 0 all planned runs are done; 1 some failed; 2 bad usage, nothing was started;
+3 a stored result is damaged; 75 interrupted: the same command goes on; 130 interrupted twice."""
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with exact option names, a suggestion for misspelt ones, and one line for an error."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"allow_abbrev": False, "formatter_class": argparse.RawDescriptionHelpFormatter, **kwargs})
+
+    def error(self, message: str) -> NoReturn:
+        words = message.partition("unrecognized arguments: ")[2].split()
+        options = [option for action in self._actions for option in action.option_strings]
+        near = difflib.get_close_matches(words[0].partition("=")[0], options, 1) if words else []
+        hint = f"; did you mean {near[0]}?" if near else ""
+        self.exit(2, f"{self.prog}: {message}{hint}\n")
