@@ -13,6 +13,7 @@ from bench.commands.recounted import Recount
 from bench.commands.select import data_dir_of, planned
 from bench.commands.table import INTEGRITY
 from bench.evidence.recount import Run
+from bench.printable import printable
 from bench.sweep.grid import Planned, Suite
 from bench.sweep.job import Exit
 from bench.sweep.repeating import Repeated, repeat
@@ -48,7 +49,7 @@ def _verify(args: argparse.Namespace) -> int:
         known = {"suite": suite.name, "runs": len(runs), "finished": len(records), **asdict(report)}
         print(json.dumps({**known, "rerun": asdict(repeated), "code": code}, indent=1))
     else:
-        print(_text(f"{suite.name}: {len(records)} of {len(runs)} runs finished under {store.root}", report))
+        print(printable(_text(f"{suite.name}: {len(records)} of {len(runs)} runs finished under {store.root}", report)))
     return code
 
 

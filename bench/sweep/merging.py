@@ -7,26 +7,21 @@ where two finish it. Links are not followed, and nothing is written into the fol
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 import noise
-from bench.files import NAME_PATTERN, canonical, make_folder, parse, publish, read_regular, sha256
-from bench.sweep.job import SHARE
+from bench.files import NAME_PATTERN, canonical, parse, read_regular, sha256
+from bench.sweep.finished import DIGEST, Finished, copy, files_of, inspect, names_of, payload_of, put, read
 from bench.sweep.result import open_result
-from bench.sweep.sample_files import NAME_PATTERN as TABLE
-from bench.sweep.store import Busy, Conflict, Corrupt, Result, RunFolder, Store
+from bench.sweep.store import Busy, Conflict, RunFolder, Store
 
 LABELS = re.compile(r"(n[0-9a-f]{16})(?:-unknown)?\.npz")
 INDEX = re.compile(r"[0-9a-f]{20}\.json")
-DIGEST = re.compile(r"[0-9a-f]{64}")
 SUITE = re.compile(r"[0-9a-f]{12}\.json")
-ATTEMPT = re.compile(r"[0-9a-f]{32}(?:\.end)?\.json")
 CONFLICT = re.compile(r"[0-9a-f]{32}\.json")
 NO_CHOICE = {"precision": "float32"}  # all there was before there was a choice
 
@@ -50,16 +45,6 @@ class Merged:
         """Note that a file is not believed, in one line."""
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         self.refused.append(reason if reason.startswith(str(path)) else f"{path}: {reason}")
-
-
-@dataclass(frozen=True)
-class Finished:
-    """A finished run that was found sound, with the sha256 of its further files by their place in the run's folder."""
-
-    folder: RunFolder
-    data: bytes  # of result.json
-    result: Result
-    digests: dict[str, str]
 
 
 def open_sources(folders: Sequence[Path], target: Path) -> list[Store]:
@@ -93,7 +78,7 @@ class Merge:
         self._labels(source)
         self._suites(source)
         run_ids = source.run_ids()
-        self.done.strangers += len(_names(source.runs)) - len(run_ids)
+        self.done.strangers += len(names_of(source.runs)) - len(run_ids)
         for run_id in run_ids:
             try:
                 finished = inspect(source.run(run_id))
@@ -118,7 +103,7 @@ class Merge:
                 copy(finished, target)
                 self.done.copied += 1
             elif not self._agree(finished, known):
-                _put(target.path / "conflicts" / f"{sha256(finished.data)[:32]}.json", finished.data)
+                put(target.path / "conflicts" / f"{sha256(finished.data)[:32]}.json", finished.data)
             self._alarms(finished.folder)
             target.drop_checkpoints()
 
@@ -143,7 +128,7 @@ class Merge:
 
     def _alarms(self, folder: RunFolder) -> None:
         """Pass on that a run came out in two ways where it comes from."""
-        for path in _files(folder.path / "conflicts", CONFLICT):
+        for path in files_of(folder.path / "conflicts", CONFLICT):
             try:
                 data = read_regular(path)
                 open_result(data, folder.run_id)
@@ -154,7 +139,7 @@ class Merge:
             self._write(self.target.runs / folder.run_id / "conflicts" / path.name, data)
 
     def _labels(self, source: Store) -> None:
-        for path in _files(source.noise, LABELS):
+        for path in files_of(source.noise, LABELS):
             try:
                 data = read_regular(path)
                 noise.from_bytes(data, _noise_id(path))
@@ -166,18 +151,18 @@ class Merge:
                 self.done.labels += 1
                 self._write(there, data, replace=True)
             self._pass_on(path.with_suffix(".json"), there.with_suffix(".json"), parse)
-        for path in _files(source.noise / "index", INDEX):
+        for path in files_of(source.noise / "index", INDEX):
             self._pass_on(path, self.target.noise / "index" / path.name, parse)
-        for path in _files(source.noise / "files", DIGEST):
+        for path in files_of(source.noise / "files", DIGEST):
             self._pass_on(path, self.target.noise / "files" / path.name, _named(path.name))
 
     def _suites(self, source: Store) -> None:
-        for folder in (source.suites / name for name in _names(source.suites) if NAME_PATTERN.match(name)):
-            for path in _files(folder, SUITE):
+        for folder in (source.suites / name for name in names_of(source.suites) if NAME_PATTERN.match(name)):
+            for path in files_of(folder, SUITE):
                 try:
                     data = read_regular(path)
                     _named(path.stem)(data)
-                    chosen = _choice(_read(_beside(path)))
+                    chosen = _choice(read(_beside(path)))
                 except (ValueError, OSError) as error:
                     self.done.refuse(path, error)
                     continue
@@ -227,96 +212,13 @@ class Merge:
             return False
 
     def _there(self, path: Path) -> bytes | None:
-        return self._planned.get(path) or _read(path)
+        return self._planned.get(path) or read(path)
 
     def _write(self, path: Path, data: bytes, replace: bool = False) -> None:
         if self.dry_run:
             self._planned[path] = data
         else:
-            _put(path, data, replace)
-
-
-def inspect(folder: RunFolder) -> Finished | None:
-    """Return a finished run, verified with all its files; None if it is not finished, Corrupt if it is not sound."""
-    for name in ("attempts", "conflicts", "samples"):
-        if (folder.path / name).is_symlink():
-            raise Corrupt(folder.path / name, "must be a folder; links are not followed")
-    data = folder.result_bytes()
-    if data is None:
-        return None
-    result = folder.opened(data)
-    folder.config()
-    digests = _digests(folder, result)
-    for name, digest in digests.items():
-        _verified(folder.path / name, digest)
-    return Finished(folder, data, result, digests)
-
-
-def _digests(folder: RunFolder, result: Result) -> dict[str, str]:
-    """The files of a run that its result names, with their sha256; per-sample tables may have been thrown away."""
-    named, tables = result.payload.get("predictions_sha256"), result.provenance.get("samples_sha256") or {}
-    path = folder.path / "result.json"
-    if named is not None and not DIGEST.fullmatch(str(named)):
-        raise Corrupt(path, f"names predictions {named!r}")
-    if not isinstance(tables, dict) or not all(TABLE.fullmatch(name) for name in tables):
-        raise Corrupt(path, "names per-sample tables that can be none")
-    found = {} if named is None else {f"predictions-{named[:16]}.npy": named}
-    there = {path.name for path in _files(folder.path / "samples", TABLE)}
-    return found | {f"samples/{name}": str(digest) for name, digest in tables.items() if name in there}
-
-
-def _verified(path: Path, digest: str) -> bytes:
-    try:
-        data = read_regular(path)
-    except OSError as error:
-        raise Corrupt(path, error.strerror or str(error)) from None
-    if sha256(data) != digest:
-        raise Corrupt(path, "its digest is not the one in result.json")
-    return data
-
-
-def payload_of(target: RunFolder) -> str | None:
-    """Return the digest of the payload of a run that is done; None if it is not, or its result is damaged."""
-    try:
-        result = target.result()
-    except Corrupt:
-        return None
-    return None if result is None else result.payload_sha256
-
-
-def copy(finished: Finished, target: RunFolder) -> None:
-    """Make a run that is not done the finished one; its lock is held. The result comes last: before it, nothing is."""
-    source, result = finished.folder.path, finished.result
-    target.write_config(result.payload["config"])
-    for path in _files(target.path / "samples", TABLE):
-        if f"samples/{path.name}" not in finished.digests:  # of an attempt here that was not finished
-            target.quarantine(path)
-    for name, digest in finished.digests.items():
-        _put(target.path / name, _verified(source / name, digest), replace=True)
-    told = [source / SHARE, *_files(source / "attempts", ATTEMPT)]
-    for path in told:  # a damaged one counts as none, here and there
-        with suppress(OSError, ValueError):
-            data = read_regular(path)
-            parse(data)
-            _put(target.path / path.relative_to(source), data)
-    with suppress(FileNotFoundError, ValueError):
-        log = read_regular(source / "log.txt")
-        before = _read(target.path / "log.txt")
-        if before is None or not before.endswith(log):
-            _put(target.path / "log.txt", (before or b"") + log, replace=True)
-    target.commit(result.payload, result.provenance)
-
-
-def _put(path: Path, data: bytes, replace: bool = False) -> None:
-    make_folder(path.parent)
-    publish(path, data, replace)
-
-
-def _read(path: Path) -> bytes | None:
-    try:
-        return read_regular(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
+            put(path, data, replace)
 
 
 def _named(digest: str) -> Callable[[bytes], None]:
@@ -343,17 +245,3 @@ def _choice(data: bytes | None) -> dict[str, str]:
     if not isinstance(chosen, dict) or not all(isinstance(value, str) for value in chosen.values()):
         raise ValueError("what was chosen for it is no table of words")
     return chosen
-
-
-def _names(folder: Path) -> list[str]:
-    """The names in a folder; none where it is a link or is not there."""
-    if folder.is_symlink():
-        return []
-    try:
-        return sorted(os.listdir(folder))
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-
-
-def _files(folder: Path, pattern: re.Pattern[str]) -> list[Path]:
-    return [folder / name for name in _names(folder) if pattern.fullmatch(name)]

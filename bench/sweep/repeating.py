@@ -52,6 +52,8 @@ class Repeated:
 
     def tell(self, report: Report, store: Store) -> None:
         """Write it into a report."""
+        if self.code:
+            report.notes.append("interrupted while runs were trained again: none was compared")
         if self.elsewhere:
             report.notes.append(f"{self.elsewhere} runs were made on a kind of device that is not here: not repeated")
         for found in self.comparisons:

@@ -95,10 +95,10 @@ class Verifier:
         others = [name for name in beside if folders[name] and RUN_PATTERN.fullmatch(name)]
         unknown = [name for name in beside if name not in set(others)]
         if others:
-            self.report.notes.append(f"{len(others)} runs of other suites lie beside: not looked at")
+            self.report.notes.append(f"runs of other suites beside these, not looked at: {len(others)}")
         if unknown:
             named = ", ".join(unknown[:NAMED]) + (f" and {len(unknown) - NAMED} more" if len(unknown) > NAMED else "")
-            self.report.notes.append(f"{len(unknown)} entries of runs/ are no runs: {named}")
+            self.report.notes.append(f"entries of runs/ that are no runs: {len(unknown)} ({named})")
 
     def _open(self, run_id: str) -> None:
         path = self.store.runs / run_id / "result.json"

@@ -102,7 +102,7 @@ class TorchTraining:
         try:
             return checkpoint.from_bytes(data, self._config.run_id, self._device)
         except _UNREADABLE as error:
-            raise ValueError(str(error)) from error
+            raise ValueError(f"no state of a run ({type(error).__name__}: {error})") from error
 
     def restore(self, state: checkpoint.State) -> None:
         self._trainer.restore(state)

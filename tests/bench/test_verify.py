@@ -120,8 +120,8 @@ def test_f37_g20_strangers_are_counted_and_not_believed(trained, verify, runs):
     code, report = verify()
     assert (code, report["finished"], report["checked"]["records"]) == (0, 8, 8)
     assert report["notes"] == [
-        "1 runs of other suites lie beside: not looked at",
-        "2 entries of runs/ are no runs: notes, r9999999999abcdef0123",
+        "runs of other suites beside these, not looked at: 1",
+        "entries of runs/ that are no runs: 2 (notes, r9999999999abcdef0123)",
     ]
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from bench import cli
 from bench.commands.words import words
+from bench.sweep import cost
 
 TINY = ["--dataset", "digits", "--noise", "symmetric:0.5", "--methods", "ce", "--seeds", "0", "--epochs", "2"]
 
@@ -54,6 +55,7 @@ def test_a_missing_extra_is_a_line_with_the_command_that_installs_it(
 @pytest.mark.parametrize("name", ["ray", "dask"])
 def test_a_dry_run_says_where_runs_would_go_and_starts_nothing(name, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, {"ray": "ray", "dask": "distributed"}[name], None)  # it is not even imported
+    monkeypatch.setattr(cost, "_probe", lambda run, slot: {"train": 0.01, "evaluate": 0.001})
     results = tmp_path / "results"
     assert cli.main(["run", *TINY, "--results", str(results), "--backend", name, "--dry-run"]) == 0
     out = capsys.readouterr().out

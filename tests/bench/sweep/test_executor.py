@@ -269,10 +269,11 @@ def test_f18_a_dead_gpu_is_retired_and_what_it_has_failed_is_done_elsewhere_with
     spawn, shown, stumbled = server.spawn, [], set()
 
     def on_cpu(argv, env, log):
-        shown.append(env["CUDA_VISIBLE_DEVICES"])
+        gpu = env["CUDA_VISIBLE_DEVICES"]
+        shown.append(gpu)
         with log.with_name("tried").open("a") as file:
-            file.write(shown[-1])
-        if shown[-1] == "0":
+            file.write(gpu)
+        if gpu == "0":
             log.write_text("RuntimeError: No CUDA GPUs are available\n")
             return Dead(code)
         while shown.count("0") < 3 * attempts:  # the dead one is quick
