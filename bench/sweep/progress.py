@@ -58,6 +58,7 @@ class Progress:
         self.store, self.runs, self.before = store, runs, done_before
         self.running: dict[str, Going] = {}
         self.states: Counter[State] = Counter()  # of the runs that have ended
+        self.over: dict[str, tuple[State, float]] = {}  # of each: how, and the units that it is counted with
         self.began = time.monotonic()
         self.console = Console(file=stream or sys.stderr)
         self.lock = threading.Lock()
@@ -95,10 +96,16 @@ class Progress:
     def ended(self, run: Planned, outcome: Outcome) -> None:
         with self.lock:
             going = self.running.pop(run.run_id, None)
-            self.states[outcome.state] += 1
             cost = done = self._cost(run)
+            if run.run_id in self.over:  # it went again, on a device that works: the last outcome counts
+                before, counted = self.over[run.run_id]
+                self.states[before] -= 1
+                self.ended_cost -= counted
+                self.total += cost - counted
+            self.states[outcome.state] += 1
             if outcome.state is not State.DONE:  # the epochs that nobody will train are neither done nor left
                 done = float((going.epochs - going.first) * run.networks) if going else 0.0
+            self.over[run.run_id] = outcome.state, done
             self.ended_cost += done
             self.total -= cost - done
             number = self.before + self.states.total()

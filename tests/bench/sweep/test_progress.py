@@ -134,6 +134,20 @@ def test_the_counts_add_up_to_the_suite(heard):
     assert ", 1 of those done DIVERGED (NaN or infinite); 2 worked on" in shown.summary()
 
 
+def test_a_run_that_went_again_on_another_device_counts_once_by_its_last_outcome(heard):
+    shown = heard()
+    ce, co_teaching = shown.runs
+    for state in (State.FAILED, State.DONE):
+        shown.started(ce, CPU)
+        shown.ended(ce, Outcome(ce.run_id, state))
+    assert shown.counts() == none_yet() | {"done": 1, "waiting": 1}
+    assert shown.done_cost() == (3.0, 6.0)
+    shown.started(co_teaching, CPU)
+    shown.ended(co_teaching, Outcome(co_teaching.run_id, State.DONE))
+    assert shown.counts() == none_yet() | {"done": 2, "waiting": 0}
+    assert shown.done_cost() == (9.0, 0.0)
+
+
 def test_an_interrupted_run_is_not_finished_and_not_failed(heard):
     shown = heard()
     shown.ended(shown.runs[0], Outcome(shown.runs[0].run_id, State.INTERRUPTED))
