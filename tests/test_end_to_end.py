@@ -154,6 +154,7 @@ def test_a_stored_suite_can_be_named_where_its_results_lie(made):
     assert first.stdout.startswith(stored.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.data
 @pytest.mark.parametrize("network", ["resnet18", "cnn9"])
 def test_the_official_cifar10_trains(network, tmp_path):

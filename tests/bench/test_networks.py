@@ -38,7 +38,12 @@ class Drawn(NamedTuple):
         return torch.rand(batch, *self.info.shape, generator=torch.Generator().manual_seed(0))
 
 
-@pytest.fixture(scope="module", params=DRAWN)
+def heavy(name: str) -> object:
+    """The largest share their blocks with smaller ones, and every test of them takes seconds."""
+    return pytest.param(name, marks=pytest.mark.slow) if name.startswith("resnet50") else name
+
+
+@pytest.fixture(scope="module", params=[heavy(name) for name in DRAWN])
 def built(request: pytest.FixtureRequest) -> Drawn:
     side = max(8, catalog.SMALLEST_SIDE[request.param])
     info = replace(CIFAR10, shape=(3, side, side), num_classes=7)

@@ -85,6 +85,7 @@ def test_epoch(tmp_path):
     assert pair["figure"] == "cpu"
 
 
+@pytest.mark.slow
 def test_sweep(tmp_path):
     found, lines, _ = quick("sweep", tmp_path)
     (pair,) = found["pairs"]
@@ -94,6 +95,7 @@ def test_sweep(tmp_path):
     assert f"{hourly[0]:,.0f} runs an hour, alone {hourly[1]:,.0f}" in lines[0]
 
 
+@pytest.mark.slow
 def test_start(tmp_path):
     found, lines, _ = quick("start", tmp_path)
     assert [line.split(":")[0] for line in lines] == [f"start, {name}" for name in found["times"]]
@@ -101,6 +103,7 @@ def test_start(tmp_path):
     assert all(len(seconds) == 1 and 0 < seconds[0] < 60 for seconds in found["times"].values())
 
 
+@pytest.mark.slow
 def test_profile(tmp_path):
     found, lines, _ = quick("profile", tmp_path)
     for side in ("ours", "peer"):
@@ -113,6 +116,7 @@ def test_profile(tmp_path):
     assert "| convolution | " in table
 
 
+@pytest.mark.slow
 def test_accuracy(tmp_path):
     found, lines, _ = quick("accuracy", tmp_path)
     assert len(found["accuracies"]) == found["compared"] == 2

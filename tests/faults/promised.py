@@ -245,7 +245,7 @@ GUARANTEES = (
         at(
             bench__verify="""
                 test_g21_a_written_table_with_another_digit_is_named
-                test_g21_a_written_table_without_a_row_is_named
+                test_g21_a_written_table_with_other_rows_is_named
             """,
             faults__integrity="""
                 test_f31_g21_only_whole_names_count_as_checkpoints_records_and_runs

@@ -103,7 +103,7 @@ def test_each_run_of_a_shared_gpu_leaves_which_part_of_its_time_it_had_and_is_pr
     at_first = 1 / provenance["attempts"][-1]["sharing"]
     for told, part in (({"share": 0.25}, 0.25), ({"share": 0}, at_first), ({}, at_first)):
         path.write_bytes(canonical(told))
-        timing = timings._timing(path.with_name("result.json"), infos, "cpu")
+        timing = timings._timing(path.with_name("result.json"), infos, "cpu", None)
         assert timing.seconds == pytest.approx(part * (provenance["seconds"] + provenance["start_seconds"]))
         assert timing.outside == pytest.approx(timing.seconds - part * provenance["training_seconds"])
 
