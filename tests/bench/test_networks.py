@@ -64,7 +64,7 @@ def equal(one: list[torch.Tensor], two: list[torch.Tensor]) -> bool:
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("name", DRAWN)
+@pytest.mark.parametrize("name", [heavy(name) for name in DRAWN])
 def test_every_network_trains_on_and_scores_the_smallest_images_it_takes_and_refuses_smaller_ones(
     name, channels
 ) -> None:
