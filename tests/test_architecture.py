@@ -31,6 +31,10 @@ TORCHLESS = (
     *("bench.commands.run", "bench.commands.status", "bench.commands.table", "bench.commands.list"),
     *("bench.sweep.origin", "bench.sweep.gauges", "bench.sweep.health", "bench.sweep.tensorboard"),
     *("bench.commands.doctor", "bench.commands.checkup", "bench.commands.dry_run"),
+    *("bench.commands.where", "bench.commands.array", "bench.commands.words", "bench.sweep.shard"),
+    # which nodes of a cluster and elements of an array import beside the processes of their runs
+    *(f"bench.sweep.backends.{name}" for name in ("placed", "watching", "launching", "on_ray", "on_dask", "on_slurm")),
+    "bench.sweep.backends.element",
     *("bench.commands.show", "bench.commands.plot", "bench.commands.select", "bench.commands.derived"),
     *("bench.commands.verify", "bench.commands.merge", "bench.commands.clean"),
     *(f"bench.evidence.{path.stem}" for path in sorted((ROOT / "bench" / "evidence").glob("*.py"))),

@@ -98,7 +98,8 @@ def running(run: argparse.ArgumentParser) -> None:
         "--backend",
         choices=BACKENDS,
         default="local",
-        help="local (this machine, the default), ray, dask or slurm; the results folder must be shared by all nodes",
+        help="local (this machine, the default), ray, dask, or slurm, which submits an array and returns; all nodes "
+        "must share the results folder",
     )
     where.add_argument(
         "--address",
@@ -109,8 +110,8 @@ def running(run: argparse.ArgumentParser) -> None:
         "--jobs",
         type=int,
         metavar="N",
-        help="ray, dask: runs at a time at most (default: as many as the cluster holds); slurm: elements of the array "
-        "(default: one a run, at most 16)",
+        help="ray, dask: runs at a time at most (default: as many as the cluster holds); slurm: elements of the "
+        "array that run at a time (default: 16), of four times as many",
     )
     where.add_argument(
         "--slurm",

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 FINISHED = (State.DONE, State.DIVERGED)
 
 
-def main(args: argparse.Namespace) -> int:
+def main(args: argparse.Namespace, tabled: bool = True) -> int:
+    """Do the runs; return the exit code. Not `tabled`: whoever does a part leaves table and plots to others."""
     where.check(args)
     part = shard.parse(args.shard) if args.shard is not None else None
     suite, runs = planned(args)
@@ -64,7 +65,7 @@ def main(args: argparse.Namespace) -> int:
             _note(f"{sweep.halted}; the same command goes on where it stopped")
             return 128 + sweep.signal_number if sweep.signals > 1 else Exit.INTERRUPTED
         found = derived.gather(store, suite, runs)
-    return _report(store, found, mine, outcomes, sweep, args)
+    return _report(store, found, mine, outcomes, sweep, args, tabled)
 
 
 def _is_open(state: State, args: argparse.Namespace) -> bool:
@@ -102,10 +103,11 @@ def _report(
     outcomes: Sequence[Outcome],
     sweep: Sweep | None,
     args: argparse.Namespace,
+    tabled: bool,
 ) -> int:
     # what could not be written into a run's folder, its supervisor still knows
     found.failed |= {o.run_id: o.message for o in outcomes if o.state is State.FAILED and o.run_id not in found.failed}
-    if found.payloads:
+    if tabled and found.payloads:
         text, paths = table.rendered(store, found, args)
         print(text)
         paths += derived.write_plots(found, store.tables / found.suite.name)

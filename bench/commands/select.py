@@ -87,10 +87,15 @@ def planned(args: argparse.Namespace) -> tuple[Suite, list[Planned]]:
     def choose() -> str:
         begun = Store(args.results).chosen(suite.name, suite.to_dict())
         if begun is None:
-            return hardware.choose(getattr(args, "devices", "auto")).precision  # only `run` is told where to run
+            return hardware.choose(_devices(args)).precision
         return begun.get("precision", "float32")  # all there was before there was a choice
 
     return suite, grid.settle(runs, choose)
+
+
+def _devices(args: argparse.Namespace) -> str:
+    """The devices that a choice is for: only `run` is told, and of other machines nothing is known here."""
+    return str(args.devices) if getattr(args, "backend", "") == "local" else "auto"
 
 
 def begin(args: argparse.Namespace, store: Store, suite: Suite, runs: Sequence[Planned]) -> None:
@@ -98,6 +103,10 @@ def begin(args: argparse.Namespace, store: Store, suite: Suite, runs: Sequence[P
     precision = next((run.config.train.precision for run in runs if run.auto), None)
     store.save_suite(suite.name, suite.to_dict(), {"precision": precision} if precision else None)
     if precision is None:
+        return
+    if args.backend != "local":
+        nodes = "as chosen where the suite was begun; if the nodes are good for another, --set precision=P decides"
+        print(f"precision {precision}, {nodes}", file=sys.stderr)
         return
     here = hardware.choose(args.devices)
     if here.precision != precision:

@@ -95,14 +95,17 @@ def opened(args: argparse.Namespace, todo: Sequence[Planned]) -> Iterator[Engine
     if args.backend not in backends.ENGINES:
         yield None
         return
-    from bench.sweep.backends.engine import Need
+    from bench.sweep.backends.engine import ClusterLost, Need
 
     threads = max(run.config.train.threads for run in todo)
     need = Need(threads, {"auto": None, "cpu": False, "cuda": True}[args.devices], args.per_device or 1)
     with backends.opened(args.backend, args.address, need) as engine:
-        if engine.room() < 1:
-            raise ValueError(f"no node of the cluster has room for a run, which needs {engine.need}")
-        yield engine
+        try:
+            if engine.room() < 1:
+                raise ValueError(f"no node of the cluster has room for a run, which needs {engine.need}")
+            yield engine
+        except ClusterLost as error:  # before there was a run to be lost
+            raise ValueError(str(error)) from error
 
 
 def here(args: argparse.Namespace, places: list[Slot], work: Work) -> tuple[Sweep, list[Outcome]]:

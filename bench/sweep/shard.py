@@ -41,7 +41,7 @@ def part(run_id: str, count: int) -> int:
 
 def parse(text: str) -> Shard:
     """The part that I/N means; ValueError for anything else."""
-    match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text, re.ASCII)
+    match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
     if match is None:
         raise ValueError(f"--shard takes I/N, such as 0/4 for the first of four parts; got {text!r}")
     index, count = int(match[1]), int(match[2])

@@ -17,7 +17,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
-from bench import cli
+from bench.arguments import parser
+from bench.commands import run
 from bench.commands.select import planned
 from bench.files import publish
 from bench.sweep import devices, shard
@@ -33,25 +34,27 @@ def main(argv: Sequence[str]) -> int:
     """Do the shard that Slurm's environment names; return the exit code of the command."""
     folder, parts, *words = argv
     task = os.environ["SLURM_ARRAY_TASK_ID"]
-    words = [*words, f"--shard={task}/{parts}"]
-    args, runs, gained = cli.parser().parse_args(words), list[Planned](), 0
+    args, mine, gained = parser().parse_args([*words, f"--shard={task}/{parts}"]), list[Planned](), 0
     try:
         for number in SIGNALS:  # until the sweep has handlers of its own
             signal.signal(number, _interrupt)
-        with suppress(ValueError):  # the command itself says in a line what is wrong
-            runs = planned(args)[1]
-            words += _cores(args, runs)
-            gained -= _standing(args, runs)
-        code = cli.main(words)
+        runs = planned(args)[1]
+        mine = shard.parse(args.shard).of(runs)
+        args.per_device = _per_device(args, runs)
+        gained -= _standing(args, mine)
+        code = run.main(args, tabled=False)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         code = Exit.INTERRUPTED
     if code != Exit.INTERRUPTED and code < 128:
         return code
     for number in SIGNALS:  # Slurm sends them again as it takes the element back
         signal.signal(number, signal.SIG_IGN)
-    gained += _standing(args, runs)
-    if _leads_on(Path(folder) / f"idle-{task}", gained > 0):
-        _requeue(os.environ["SLURM_JOB_ID"])
+    gained += _standing(args, mine)
+    if leads_on(Path(folder) / f"idle-{task}", gained > 0):
+        requeue(os.environ["SLURM_JOB_ID"])
     return Exit.INTERRUPTED
 
 
@@ -59,25 +62,26 @@ def _interrupt(number: int, _frame: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _cores(args: argparse.Namespace, runs: Sequence[Planned]) -> list[str]:
-    """Words that keep runs on the CPU to the cores of the job: not every Slurm binds its jobs to them."""
-    cores, threads = os.environ.get("SLURM_CPUS_ON_NODE", ""), max(run.config.train.threads for run in runs)
+def _per_device(args: argparse.Namespace, runs: Sequence[Planned]) -> int | None:
+    """What was asked for; else as many runs on the CPU as the job has cores: not every Slurm binds its jobs to them."""
+    cores, threads = os.environ.get("SLURM_CPUS_ON_NODE", ""), max(one.config.train.threads for one in runs)
     if args.per_device is None and cores.isdecimal() and devices.slots(args.devices, None, threads)[0].gpu is None:
-        return [f"--per-device={max(1, int(cores) // threads)}"]
-    return []
+        return max(1, int(cores) // threads)
+    asked: int | None = args.per_device
+    return asked
 
 
 def _standing(args: argparse.Namespace, runs: Sequence[Planned]) -> int:
-    """Epochs that the runs of this shard have behind them."""
+    """Epochs that runs have behind them."""
     store, standing = Store(args.results), 0
-    for run in shard.parse(args.shard).of(runs):
-        folder = store.run(run.run_id)
+    for one in runs:
+        folder = store.run(one.run_id)
         done = folder.state(quick=True) in (State.DONE, State.DIVERGED)
-        standing += run.config.train.epochs if done else folder.epochs_done()
+        standing += one.config.train.epochs if done else folder.epochs_done()
     return standing
 
 
-def _leads_on(count: Path, gained: bool) -> bool:
+def leads_on(count: Path, gained: bool) -> bool:
     """Whether it is worth while to go on; `count` is a file with the number of times in a row without gain."""
     idle = 0
     if not gained:
@@ -91,7 +95,7 @@ def _leads_on(count: Path, gained: bool) -> bool:
     return idle < FRUITLESS
 
 
-def _requeue(job: str) -> None:
+def requeue(job: str) -> None:
     """Have Slurm queue this element again, unless it was cancelled or Slurm does so itself."""
     shown = subprocess.run(["scontrol", "show", "job", "-o", job], capture_output=True, text=True, check=False)
     state = re.search(r"\bJobState=(\w+)", shown.stdout)

@@ -12,7 +12,7 @@ import os
 import queue
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from bench.sweep.backends.engine import ClusterLost, Need, Told, first_line
 from bench.sweep.devices import visible_gpus
 
 JOIN_SECONDS = 30.0  # for the scheduler to answer
+WORKER_SECONDS = 10.0  # for a first worker, which may have been started a moment ago
 GPU = "GPU"  # the name of the resource
 
 
@@ -42,6 +43,8 @@ def opened(address: str | None, need: Need) -> Iterator[DaskEngine]:
         except OSError as error:  # a TimeoutError too
             raise ValueError(f"no Dask scheduler answers at {address}: {first_line(error)}") from error
         stack.enter_context(client)
+        with suppress(TimeoutError):  # then there is no room, which the caller says
+            client.wait_for_workers(1, timeout=WORKER_SECONDS)
         yield DaskEngine(client, need)
 
 
@@ -91,6 +94,8 @@ class DaskEngine:
         name = placed.__name__
         try:
             self._client.run_on_scheduler(importlib.import_module, name)
+        except OSError as error:
+            raise ClusterLost(f"Dask's scheduler is gone: {first_line(error)}") from error
         except ImportError as error:
             raise ValueError(_cannot("scheduler", self._client.scheduler.address, error)) from error
         able = [address for address, worker in self._workers().items() if self._room(worker)]
@@ -104,7 +109,10 @@ class DaskEngine:
         return list(answers.values())
 
     def _ask(self, function: Any, *arguments: Any, workers: list[str]) -> dict[str, Any]:
-        answers: dict[str, Any] = self._client.run(function, *arguments, workers=workers, on_error="return")
+        try:
+            answers: dict[str, Any] = self._client.run(function, *arguments, workers=workers, on_error="return")
+        except OSError as error:
+            raise ClusterLost(f"Dask's scheduler is gone: {first_line(error)}") from error
         return answers
 
     def submit(self, request: str) -> Any:

@@ -15,6 +15,8 @@ from bench import cli
 from bench.files import canonical
 from bench.sweep.store import Store
 
+from ..conftest import ODD
+
 ROOT = Path(cli.__file__).resolve().parents[1]
 PLOTS = (".png", ".svg")
 DRIVER = """
@@ -28,7 +30,7 @@ sys.exit(cli.main())
 
 
 def words(odd: Path, results: str, *more: str, order: str = "", seeds: str = "0-1", epochs: int = 3) -> list[str]:
-    """The command for runs of a method that does what it is told in its second epoch."""
+    """The command, to be given beside the method, for runs that do what they are told in their second epoch."""
     small = ["--seeds", seeds, "--epochs", str(epochs), "--train-limit", "64", "--test-limit", "64"]
     settings = ["--set", "trace_samples=32", "batch_size=16", f"odd.Odd.order={order}"]
     where = ["--results", str(odd.parent / results), "--devices", "cpu"]
@@ -49,9 +51,10 @@ def words(odd: Path, results: str, *more: str, order: str = "", seeds: str = "0-
 class Command:
     """`run_bench.py ...` as a process of its own, short of the checks and plots that only take time here."""
 
-    def __init__(self, argv: list[str], environment: Mapping[str, str]) -> None:
+    def __init__(self, argv: list[str], folder: Path, environment: Mapping[str, str]) -> None:
         self.process = subprocess.Popen(
             [sys.executable, "-c", DRIVER, *argv],
+            cwd=folder,
             env={**os.environ, "PYTHONPATH": str(ROOT), "RAY_AUTH_MODE": "disabled", **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -64,11 +67,11 @@ class Command:
 
 
 @pytest.fixture
-def command() -> Iterator[Callable[..., Command]]:
+def command(tmp_path: Path) -> Iterator[Callable[..., Command]]:
     commands: list[Command] = []
 
     def go(argv: list[str], **environment: str) -> Command:
-        commands.append(Command(argv, environment))
+        commands.append(Command(argv, tmp_path, environment))
         return commands[-1]
 
     yield go
@@ -78,24 +81,40 @@ def command() -> Iterator[Callable[..., Command]]:
         started.process.communicate()
 
 
-def equal(odd: Path, order: str, results: str, command: Callable[..., Command]) -> bool:
-    """Whether a folder holds what a local sweep of the same runs, undisturbed, comes to: payloads and tables."""
-    (odd.parent / "go on").touch()  # for whom nobody else tells
-    code, _, err = command(words(odd, "local", order=order)).end()
-    assert code == 0, err
-    ours, theirs = odd.parent / "local", odd.parent / results
-    return _payloads(ours) == _payloads(theirs) and _tables(ours).items() <= _tables(theirs).items()
+@pytest.fixture(scope="session")
+def local(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The results of a local sweep that nothing has disturbed, by what its runs were told to do."""
+    done: dict[str, Path] = {}
+
+    def results(order: str) -> Path:
+        if order not in done:
+            folder = tmp_path_factory.mktemp("local")
+            (folder / "odd.py").write_text(ODD, encoding="utf-8")
+            (folder / "go on").touch()  # for whom nobody else tells
+            code, _, err = Command(words(folder / "odd.py", "results", order=order), folder, {}).end()
+            assert code == 0, err
+            done[order] = folder / "results"
+        return done[order]
+
+    return results
 
 
-def _payloads(root: Path) -> dict[str, bytes]:
+def equal(ours: Path, theirs: Path) -> bool:
+    """Whether two folders hold the same: payloads, and every table of the first."""
+    return payloads(ours) == payloads(theirs) and _tables(ours) <= _tables(theirs)
+
+
+def payloads(root: Path) -> dict[str, bytes]:
+    """What the finished runs of a folder came to."""
     store = Store(root)
     return {run_id: canonical(store.run(run_id).result().payload) for run_id in store.run_ids()}
 
 
-def _tables(root: Path) -> dict[Path, bytes]:
+def _tables(root: Path) -> set[tuple[str, bytes]]:
+    """Names and contents, but for the name of the suite: it tells the folder that the method lies in."""
     found = [path for path in root.glob("tables/*/accuracy*") if path.suffix not in PLOTS]
     assert found, root
-    return {path.relative_to(root): path.read_bytes() for path in found}
+    return {(path.name, path.read_bytes().replace(path.parent.name.encode(), b"SUITE")) for path in found}
 
 
 def wait_for(condition: Callable[[], object], what: str, seconds: float = 120) -> None:

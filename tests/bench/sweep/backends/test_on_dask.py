@@ -38,24 +38,41 @@ class Cluster:
         quiet = ("--no-nanny", "--no-dashboard", "--memory-limit", "0", "--death-timeout", "20")
         return self.start("worker", "--nthreads", "1", *quiet, **how)
 
-    def end(self) -> None:
-        for process in reversed(self.processes):
+    def end(self, kept: int) -> None:
+        """End all processes but the first so many."""
+        for process in self.processes[kept:]:
             process.kill()
             process.wait()
+        del self.processes[kept:]
+
+
+@pytest.fixture(scope="module")
+def scheduler(tmp_path_factory):
+    cluster = Cluster(tmp_path_factory.mktemp("dask"))
+    yield cluster
+    cluster.end(0)
 
 
 @pytest.fixture
-def cluster(tmp_path):
+def doomed(tmp_path):
+    """A cluster whose scheduler nobody else needs."""
     cluster = Cluster(tmp_path)
     yield cluster
-    cluster.end()
+    cluster.end(0)
+
+
+@pytest.fixture
+def cluster(scheduler):
+    """The scheduler, without any worker as yet."""
+    yield scheduler
+    scheduler.end(1)
 
 
 def on(cluster: Cluster, *more: str) -> tuple[str, ...]:
     return ("--backend", "dask", "--address", str(cluster.file), *more)
 
 
-def test_a_killed_worker_costs_its_run_nothing_but_the_epoch_under_way(cluster, odd, command):
+def test_a_killed_worker_costs_its_run_nothing_but_the_epoch_under_way(cluster, odd, command, local):
     results = odd.parent / "results"
     workers = {worker.pid: worker for worker in (cluster.worker(), cluster.worker())}
     driver = command(words(odd, "results", *on(cluster), order="wait"))
@@ -71,10 +88,11 @@ def test_a_killed_worker_costs_its_run_nothing_but_the_epoch_under_way(cluster, 
     assert len(ends) == 2
     assert "resumed after epoch 1" in (results / "runs" / run_id / "log.txt").read_text()
     assert not (results / "launches").exists()
-    assert equal(odd, "wait", "results", command)
+    assert equal(local("wait"), results)
 
 
-@pytest.mark.parametrize(("times", "code"), [pytest.param(1, 75, marks=pytest.mark.slow), (2, 130)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("times", "code"), [(1, 75), (2, 130)])
 def test_a_signal_ends_the_runs_of_all_workers_in_order_and_two_at_once(cluster, odd, command, times, code):
     results = odd.parent / "results"
     cluster.worker()
@@ -88,6 +106,21 @@ def test_a_signal_ends_the_runs_of_all_workers_in_order_and_two_at_once(cluster,
     assert "interrupted by SIGINT; the same command goes on where it stopped" in err
     wait_for(lambda: not processes_of(odd.parent), "the end of the runs' processes", 5)
     assert not (results / "launches").exists()
+
+
+@pytest.mark.slow
+def test_a_scheduler_that_dies_ends_the_sweep_with_a_line_and_the_same_command_goes_on(doomed, odd, command, local):
+    results = odd.parent / "results"
+    doomed.worker()
+    driver = command(words(odd, "results", *on(doomed), order="wait"))
+    wait_for(lambda: waiting_run(results)[0], "a run that waits in its second epoch")
+    doomed.processes[0].kill()
+    code, _, err = driver.end()
+    assert code == 75, err
+    assert "stopped: Dask's scheduler is gone" in err
+    wait_for(lambda: not processes_of(odd.parent), "the end of the runs' processes", 60)
+    assert command(words(odd, "results", order="wait")).end()[0] == 0
+    assert equal(local("wait"), results)
 
 
 def test_a_worker_that_cannot_import_this_package_is_named(cluster, odd, command, tmp_path):
@@ -132,7 +165,7 @@ def test_an_address_that_is_none_is_refused(odd, command):
 
 
 @pytest.mark.slow
-def test_without_an_address_a_cluster_is_started_here_and_ended_with_the_sweep(odd, command):
+def test_without_an_address_a_cluster_is_started_here_and_ended_with_the_sweep(odd, command, local):
     code, _, err = command(words(odd, "results", "--backend", "dask")).end()
     assert code == 0, err
-    assert equal(odd, "", "results", command)
+    assert equal(local(""), odd.parent / "results")

@@ -30,7 +30,7 @@ def on(cluster, *more: str) -> tuple[str, ...]:
     return ("--backend", "ray", "--address", cluster.address, *more)
 
 
-def test_a_killed_node_costs_its_run_nothing_but_the_epoch_under_way(cluster, odd, command):
+def test_a_killed_node_costs_its_run_nothing_but_the_epoch_under_way(cluster, odd, command, local):
     results = odd.parent / "results"
     driver = command(words(odd, "results", *on(cluster), order="wait"))
     wait_for(lambda: waiting_run(results)[0], "a run that waits in its second epoch")
@@ -50,7 +50,7 @@ def test_a_killed_node_costs_its_run_nothing_but_the_epoch_under_way(cluster, od
     assert [end["class"] for _, end in Store(results).run(run_id).attempts()] == ["killed", "done"]
     assert "resumed after epoch 1" in (results / "runs" / run_id / "log.txt").read_text()
     assert not (results / "launches").exists()
-    assert equal(odd, "wait", "results", command)
+    assert equal(local("wait"), results)
 
 
 @pytest.mark.parametrize(("times", "code"), [(1, 75), pytest.param(2, 130, marks=pytest.mark.slow)])
@@ -86,7 +86,7 @@ def test_an_address_at_which_nobody_answers_is_refused(odd, command):
 
 
 @pytest.mark.slow
-def test_without_an_address_a_cluster_is_started_here_and_ended_with_the_sweep(odd, command):
+def test_without_an_address_a_cluster_is_started_here_and_ended_with_the_sweep(odd, command, local):
     code, _, err = command(words(odd, "results", "--backend", "ray")).end()
     assert code == 0, err
-    assert equal(odd, "", "results", command)
+    assert equal(local(""), odd.parent / "results")

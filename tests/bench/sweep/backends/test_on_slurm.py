@@ -13,11 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from bench.sweep.backends import on_slurm
+from bench import cli
+from bench.commands import dry_run, preflight
+from bench.sweep.backends import element, on_slurm
 from bench.sweep.backends.on_slurm import Layout
 from bench.sweep.store import Store
 
-from .conftest import equal, processes_of, wait_for, waiting_run, words
+from .conftest import equal, payloads, processes_of, wait_for, waiting_run, words
 
 STUB = Path(__file__).with_name("stub_slurm.py")
 SLURM = ("--backend", "slurm", "--jobs", "2")
@@ -41,7 +43,7 @@ def logs(results: Path) -> str:
     return "".join(path.read_text() for path in sorted(results.glob("slurm/*/*.log")))
 
 
-def test_an_array_does_the_runs_shard_by_shard_and_wait_prints_the_table_of_a_local_sweep(stub, odd, command):
+def test_an_array_does_the_runs_shard_by_shard_and_wait_prints_the_table_of_a_local_sweep(stub, odd, command, local):
     results = odd.parent / "results"
     code, out, err = command(words(odd, "results", *SLURM, "--wait")).end()
     assert code == 0, err + logs(results)
@@ -51,18 +53,21 @@ def test_an_array_does_the_runs_shard_by_shard_and_wait_prints_the_table_of_a_lo
     assert set(re.findall(r"shard (\d)/8: 1 of 2 runs", logs(results))) <= set("01234567")
     calls = (stub / "calls").read_text().splitlines()
     assert sum(call.startswith("sbatch --parsable") for call in calls) == 1
-    assert equal(odd, "", "results", command)
+    (folder,) = (results / "slurm").iterdir()
+    assert json.loads((folder / "job.json").read_text())["job"] == "77"
+    assert (folder / "array.sh").read_text().startswith("#!/bin/bash\n#SBATCH --job-name=lnbench-")
+    assert equal(local(""), results)
 
 
-def test_an_element_that_slurm_warns_ends_in_order_and_is_queued_again(stub, odd, command):
+def test_an_element_that_slurm_warns_ends_in_order_and_is_queued_again(stub, odd, command, local):
     results = odd.parent / "results"
-    code, out, err = command(words(odd, "results", *SLURM, order="wait")).end()
+    code, out, err = command(words(odd, "results", *SLURM, order="wait", seeds="0")).end()
     assert code == 0, err
     assert "table: python run_bench.py table --dataset=digits --noise symmetric:0.5 --methods " in out
     assert "symmetric 50%" not in out  # it did not wait
     wait_for(lambda: waiting_run(results)[0], "a run that waits in its second epoch")
     run_id, _ = waiting_run(results)
-    refused, _, why = command(words(odd, "results", *SLURM, order="wait")).end()
+    refused, _, why = command(words(odd, "results", *SLURM, order="wait", seeds="0")).end()
     assert refused == 2
     assert why.startswith("run_bench.py run: array 77 does this suite already; --wait waits for it, `scancel 77` ends")
     os.kill(int((stub / "pid").read_text()), signal.SIGUSR2)
@@ -70,11 +75,26 @@ def test_an_element_that_slurm_warns_ends_in_order_and_is_queued_again(stub, odd
     ends = [end["class"] for _, end in Store(results).run(run_id).attempts()]
     assert ends == ["interrupted", "done"], logs(results)
     assert "queued again" in logs(results)
-    code, _, err = command(words(odd, "results", order="wait")).end()
-    assert code == 0, err
-    assert equal(odd, "wait", "results", command)
+    assert payloads(results).items() <= payloads(local("wait")).items()
 
 
+@pytest.mark.parametrize(
+    ("state", "asked"), [("RUNNING", True), ("COMPLETING", False), ("CANCELLED", False), ("PREEMPTED", False)]
+)
+def test_only_an_element_that_slurm_means_to_go_on_is_queued_again(stub, state, asked):
+    (stub / "state").write_text(state)
+    element.requeue("77_3")
+    assert (stub / "requeued-77_3").exists() == asked
+
+
+def test_an_element_that_gets_nowhere_three_times_in_a_row_is_not_queued_again(tmp_path, capsys):
+    count = tmp_path / "idle-3"
+    gains = [False, False, True, False, False, False]
+    assert [element.leads_on(count, gained) for gained in gains] == [True, True, True, True, True, False]
+    assert capsys.readouterr().err == "not queued again: 3 times in a row it brought no run one epoch further\n"
+
+
+@pytest.mark.slow
 def test_a_cancelled_element_is_not_queued_again(stub, odd, command):
     results = odd.parent / "results"
     assert command(words(odd, "results", *SLURM, order="wait", seeds="0")).end()[0] == 0
@@ -94,7 +114,10 @@ def test_what_slurm_refuses_is_one_line_and_nothing_is_created(stub, odd, comman
     assert not (odd.parent / "results").exists()
 
 
-def test_a_dry_run_prints_the_script_and_submits_nothing(stub, odd, command):
+def test_a_dry_run_prints_the_script_and_submits_nothing(stub, odd, monkeypatch, capsys):
+    monkeypatch.chdir(odd.parent)
+    monkeypatch.setattr(preflight, "check_methods", lambda todo: None)
+    monkeypatch.setattr(dry_run, "describe", lambda *_, **__: None)
     more = (
         "--slurm",
         "partition=gpu",
@@ -105,9 +128,8 @@ def test_a_dry_run_prints_the_script_and_submits_nothing(stub, odd, command):
         "--capture",
         "auto",
     )
-    code, out, err = command(words(odd, "results", *SLURM, *more)).end()
-    assert code == 0, err
-    script = out.partition("would be submitted:\n")[2]
+    assert cli.main(words(odd, "results", *SLURM, *more)) == 0
+    script = capsys.readouterr().out.partition("would be submitted:\n")[2]
     lines = script.splitlines()
     assert lines[0] == "#!/bin/bash"
     assert "#SBATCH --partition=gpu" in lines
@@ -250,13 +272,14 @@ def slurms(*command: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout
 
 
-def test_slurm_itself_does_an_array_and_the_table_is_that_of_a_local_sweep(slurm, odd, command):
+@pytest.mark.slow
+def test_slurm_itself_does_an_array_and_the_table_is_that_of_a_local_sweep(slurm, odd, command, local):
     results = odd.parent / "results"
     code, out, err = command(words(odd, "results", *SLURM, "--wait")).end()
     assert code == 0, err + logs(results)
     assert re.match(r"submitted array \d+: 2 runs in [12] elements", out)
     wait_for(lambda: not on_slurm.alive(submitted(out)), "the end of the array", 20)  # long before Slurm forgets it
-    assert equal(odd, "", "results", command)
+    assert equal(local(""), results)
 
 
 def submitted(out: str) -> str:
@@ -264,7 +287,7 @@ def submitted(out: str) -> str:
 
 
 @pytest.mark.slow
-def test_slurm_itself_warns_an_element_before_its_time_is_up_and_queues_it_again(slurm, odd, command):
+def test_slurm_itself_warns_an_element_before_its_time_is_up_and_queues_it_again(slurm, odd, command, local):
     results = odd.parent / "results"
     limit = ("--slurm", "time=1", "signal=B:USR2@45")
     code, out, err = command(words(odd, "results", *SLURM, *limit, order="wait", seeds="0")).end()
@@ -275,13 +298,8 @@ def test_slurm_itself_warns_an_element_before_its_time_is_up_and_queues_it_again
     starts = Store(results).run(run_id).attempts()
     assert [end["class"] for _, end in starts] == ["interrupted", "done"], logs(results)
     assert "queued again" in logs(results)
-    assert equal_after(odd, command)
-
-
-def equal_after(odd: Path, command) -> bool:
-    """Whether a local sweep finds nothing to do any more, and comes to the same by itself."""
-    code, _, _ = command(words(odd, "results", order="wait")).end()
-    return code == 0 and equal(odd, "wait", "results", command)
+    assert command(words(odd, "results", order="wait")).end()[0] == 0  # the other run, too
+    assert equal(local("wait"), results)
 
 
 @pytest.mark.slow
@@ -298,21 +316,15 @@ def test_an_array_that_somebody_cancels_stays_cancelled(slurm, odd, command):
 
 
 @pytest.mark.slow
-def test_an_array_that_slurm_preempts_goes_on_when_there_is_room_again(slurm, odd, command, tmp_path):
+def test_an_array_that_slurm_preempts_goes_on_when_there_is_room_again(slurm, odd, command, local, tmp_path):
     results = odd.parent / "results"
     whole = ("--slurm", "cpus-per-task=2")
     _, out, _ = command(words(odd, "results", *SLURM, *whole, order="wait", seeds="0")).end()
     wait_for(lambda: waiting_run(results)[0], "a run that waits in its second epoch")
     run_id, _ = waiting_run(results)
     slurms("sbatch", "-p", "high", "-c", "2", "-o", str(tmp_path / "high"), "--wrap", "true")
-    wait_for(lambda: not on_slurm.alive(submitted(out)), "the end of the array")
+    wait_for(lambda: not on_slurm.alive(submitted(out)), "the end of the array", 300)
     ends = [end["class"] for _, end in Store(results).run(run_id).attempts()]
     assert ends == ["interrupted", "done"], logs(results)
-    assert equal_after(odd, command)
-
-
-def test_what_was_submitted_is_kept_beside_its_logs(stub, odd, command):
-    assert command(words(odd, "results", *SLURM, seeds="0")).end()[0] == 0
-    (folder,) = (odd.parent / "results" / "slurm").iterdir()
-    assert json.loads((folder / "job.json").read_text())["job"] == "77"
-    assert (folder / "array.sh").read_text().startswith("#!/bin/bash\n#SBATCH --job-name=lnbench-")
+    assert command(words(odd, "results", order="wait")).end()[0] == 0  # the other run, too
+    assert equal(local("wait"), results)
