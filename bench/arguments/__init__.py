@@ -12,8 +12,7 @@ from bench.arguments.running import running
 from bench.arguments.selecting import data_dir, selection
 from bench.arguments.tabling import tabling
 
-EVIDENCE = ("report", "repro", "compare", "check-method", "export", "leaderboard")
-VERBS = (*("run", "status", "table", "plot", "list", "show", "noise", "doctor", "verify", "merge", "clean"), *EVIDENCE)
+VERBS = ("run", "status", "table", "plot", "repro", "list", "show", "noise", "doctor", "verify", "merge", "clean")
 LISTED = ("methods", "noise", "datasets", "networks", "suites")
 
 
