@@ -38,6 +38,8 @@ TORCHLESS = (
     *("bench.commands.show", "bench.commands.plot", "bench.commands.select", "bench.commands.derived"),
     *("bench.commands.verify", "bench.commands.merge", "bench.commands.clean"),
     *(f"bench.evidence.{path.stem}" for path in sorted((ROOT / "bench" / "evidence").glob("*.py"))),
+    *(f"bench.evidence.plots.{path.stem}" for path in sorted((ROOT / "bench" / "evidence" / "plots").glob("*.py"))),
+    *("bench.commands.figures", "bench.commands.beside"),
 )
 
 

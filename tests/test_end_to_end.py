@@ -61,14 +61,14 @@ def records(folder: Path) -> list[dict]:
 def test_a_suite_file_becomes_a_table_in_three_formats_and_plots_in_two(made):
     folder, done = made
     tables = folder / "results" / "tables" / "tiny"
-    drawn = ("accuracy.png", "memorisation.svg", "selection.png", "diagnostics.svg")
+    drawn = ("accuracy.png", "memorisation.svg", "selection.png", "diagnostics.svg", "cost.png")
     for path in ("accuracy.csv", "accuracy.md", "accuracy.tex", *drawn):
         assert f"  results/tables/tiny/{path}" in done.stdout.splitlines()
     for path in tables.glob("*.png"):
         assert path.read_bytes().startswith(b"\x89PNG\r\n")
     for path in tables.glob("*.svg"):
         assert ElementTree.parse(path).getroot().tag.endswith("svg")
-    assert len(list(tables.glob("*.png"))) == len(list(tables.glob("*.svg"))) == 4
+    assert len(list(tables.glob("*.png"))) == len(list(tables.glob("*.svg"))) == 5
     manifest = json.loads((tables / "accuracy.manifest.json").read_bytes())
     assert set(manifest) == {record["run_id"] for record in records(folder)}
     assert list(folder.glob("results/**/*.tmp-*")) == list(folder.glob("results/runs/*/ckpt-*")) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from bench.arguments.evidence import evidence
 from bench.arguments.keeping import keeping
 from bench.arguments.labels import noise
 from bench.arguments.parsing import EPILOG, Parser
@@ -11,7 +12,7 @@ from bench.arguments.running import running
 from bench.arguments.selecting import data_dir, selection
 from bench.arguments.tabling import tabling
 
-VERBS = ("run", "status", "table", "plot", "list", "show", "noise", "doctor", "verify", "merge", "clean")
+VERBS = ("run", "status", "table", "plot", "repro", "list", "show", "noise", "doctor", "verify", "merge", "clean")
 LISTED = ("methods", "noise", "datasets", "networks", "suites")
 
 
@@ -24,19 +25,11 @@ def parser() -> Parser:
     )
     selection(run)
     running(run)
+    tabling(run)
     status = verbs.add_parser("status", help="how far the runs of a suite are")
     selection(status)
     status.add_argument("--json", action="store_true", help="one JSON document on standard output")
-    table = verbs.add_parser("table", help="the accuracy table of a suite, from finished runs")
-    selection(table)
-    tabling(table)
-    table.add_argument("--format", choices=("text", "csv", "md", "tex", "json"), default="text", help="default: text")
-    table.add_argument(
-        "--allow-incomplete", action="store_true", help="print the table although a stored result is damaged"
-    )
-    plot = verbs.add_parser("plot", help="draw the plots of a suite from finished runs")
-    selection(plot)
-    plot.add_argument("--out", type=Path, metavar="DIR", help="folder for PNG and SVG (default: beside the table)")
+    evidence(verbs)
     listing = verbs.add_parser("list", help="what can be named: " + ", ".join(LISTED))
     listing.add_argument("what", choices=LISTED, metavar="|".join(LISTED))
     listing.add_argument("--json", action="store_true", help="one JSON document on standard output")

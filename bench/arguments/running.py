@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 
-from bench.arguments.tabling import tabling
-
 BACKENDS = ("local", "ray", "dask", "slurm")
 
 
@@ -126,7 +124,6 @@ def running(run: argparse.ArgumentParser) -> None:
         metavar="I/N",
         help="do part I, from 0, of N parts of the runs: for machines that share nothing; see `merge`",
     )
-    tabling(run)
 
 
 def _per_device(text: str) -> int | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import os
 import sys
 from collections.abc import Callable
@@ -18,7 +17,7 @@ from bench.commands import notes
 from bench.config import cast
 from bench.data.noisy import spec_of, split_of, stored_name
 from bench.evidence.cells import Table
-from bench.files import canonical, make_folder, parse, publish, read_regular, sha256
+from bench.files import canonical, make_folder, publish, read_regular, sha256
 from bench.fingerprint import harness_code, method_code, sources
 from bench.sweep.grid import Planned, Suite
 from bench.sweep.reading import Facts, Payloads, Results, without_collector
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     from bench.config import RunConfig
     from methods.fields import MethodInfo
 
-EVIDENCE = Path(__file__).resolve().parent.parent / "evidence"
 LIBRARIES = ("numpy-", "pandas-", "scipy-", "rich-", "tabulate-")  # on which the numbers and texts of a table rest
 
 
@@ -180,45 +178,9 @@ def _put(path: Path, data: bytes) -> None:
 
 def write_plots(found: Evidence, folder: Path) -> list[Path]:
     """Draw the plots that the records allow, as PNG and SVG; what is there from the same inputs is not drawn again."""
-    make_folder(folder)
-    inputs = {"runs": found.digests, "order": [found.methods, found.columns], "code": _code()}
-    manifest = folder / "plots.manifest.json"
-    previous = _previous(manifest)
-    if previous.get("inputs") == inputs and all((folder / name).is_file() for name in previous["files"]):
-        return [folder / name for name in previous["files"]]
-    from bench.evidence import plots
+    from bench.commands import figures
 
-    drawn = {
-        "accuracy": plots.accuracy_over_epochs(found.payloads, methods=found.methods, columns=found.columns),
-        "memorisation": plots.memorisation(found.payloads, methods=found.methods, columns=found.columns),
-    }
-    if any(epoch["selection"] for payload in found.payloads for epoch in payload["history"]):
-        drawn["selection"] = plots.selection(found.payloads, methods=found.methods, columns=found.columns)
-    if any("calibration" in epoch for payload in found.payloads for epoch in payload["history"]):
-        drawn["diagnostics"] = plots.diagnostics(found.payloads, methods=found.methods, columns=found.columns)
-    names = []
-    for stem, figure in drawn.items():
-        for suffix, data in plots.save(figure).items():
-            names.append(f"{stem}{suffix}")
-            publish(folder / names[-1], data, replace=True)
-    publish(manifest, canonical({"inputs": inputs, "files": names}), replace=True)
-    return [folder / name for name in names]
-
-
-def _previous(manifest: Path) -> dict[str, Any]:
-    try:
-        found = parse(read_regular(manifest))
-    except (FileNotFoundError, ValueError):  # none yet, or damaged: draw
-        return {}
-    return found if isinstance(found, dict) and isinstance(found.get("files"), list) else {}
-
-
-def _code() -> str:
-    """Digest of the drawing code: plots of an older one are not taken for today's."""
-    digest = hashlib.sha256()
-    for path in sorted(EVIDENCE.glob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
+    return figures.write(figures.Ground(found), folder).paths
 
 
 def noise_lines(store: Store, found: Evidence) -> list[str]:

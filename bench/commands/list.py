@@ -139,7 +139,18 @@ def networks() -> list[dict[str, Any]]:
 
 
 def suites() -> list[dict[str, Any]]:
+    from bench.data.datasets import MissingDataError
     from bench.sweep import grid
 
-    known = [(name, grid.load(name)) for name in grid.available()]
-    return [{"name": name, "summary": suite.title, "runs": len(grid.plan(suite))} for name, suite in known]
+    entries = []
+    for name in grid.available():
+        suite = grid.load(name)
+        entry = {"name": name, "summary": suite.title, "dataset": suite.dataset, "published": suite.published or None}
+        try:
+            runs = len(grid.plan(suite))
+        except MissingDataError:  # a set of files, which tell its facts, and which are not here
+            runs = len(suite.noise) * len(suite.methods) * len(suite.seeds)
+        table = [f"against the published table {suite.published}: see `repro`"] if suite.published else []
+        lines = ["; ".join([f"{runs} runs on {suite.dataset}, preset {suite.preset}", *table])]
+        entries.append({**entry, "runs": runs, "lines": lines})
+    return entries

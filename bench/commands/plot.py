@@ -1,19 +1,28 @@
-"""`plot`: draw a suite's plots from finished runs alone."""
+"""`plot`: draw plots from finished runs alone."""
 
 import argparse
+import sys
 
-from bench.commands import derived
-from bench.commands.select import planned
+from bench.commands import derived, figures
+from bench.commands.select import data_dir_of, planned
 from bench.sweep.store import Store
 
 
 def main(args: argparse.Namespace) -> int:
+    if args.kind and "list" in args.kind:
+        print(figures.listed())
+        return 0
+    kinds = figures.check(args.kind) if args.kind else None
     suite, runs = planned(args)
     store = Store(args.results)
     found = derived.gather(store, suite, runs)
     if not found.payloads:
         raise ValueError(f"no run of {suite.name!r} is done under {args.results}: nothing to draw")
     folder = args.out.resolve() if args.out and args.out.is_symlink() else args.out  # one's own link may be followed
-    for path in derived.write_plots(found, folder or store.tables / suite.name):
+    ground = figures.Ground(found, store, data_dir_of(args, suite))
+    written = figures.write(ground, folder or store.tables / suite.name, kinds, tuple(dict.fromkeys(args.format)))
+    for path in written.paths:
         print(path)
+    for kind, reason in written.skipped.items():
+        print(f"not drawn: {kind}: {reason}", file=sys.stderr)
     return 0

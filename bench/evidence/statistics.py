@@ -9,16 +9,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import gammaincinv, ndtr, stdtr, stdtrit
+from scipy.special import stdtr, stdtrit
+
+from bench.evidence.power import ALPHA, minimum_detectable_effect
 
 if TYPE_CHECKING:
     import pandas as pd
 
-ALPHA = 0.05
 NO_SPREAD = 1e-12  # differences of accuracies are multiples of 1 / (size of the test set): below this is rounding
 
 
@@ -39,6 +40,15 @@ class Comparison(Paired):
     """A method minus the baseline; `adjusted` is p after Holm's correction over all methods tested."""
 
     adjusted: float | None = None
+
+
+class Welch(NamedTuple):
+    """The difference a - b of two methods that share no seeds; `t`, `df` and `p` are None where no test exists."""
+
+    difference: float
+    t: float | None = None
+    df: float | None = None
+    p: float | None = None
 
 
 def mean(values: ArrayLike) -> float | None:
@@ -77,6 +87,27 @@ def paired_t(a: ArrayLike, b: ArrayLike) -> Paired:
     half = float(stdtrit(n - 1, 1 - ALPHA / 2)) * se
     p = 2 * float(stdtr(n - 1, -abs(t)))
     return Paired(n, difference, float(t), p, float(difference - half), float(difference + half))
+
+
+def welch_from_summary(
+    mean_a: float, sd_a: float | None, n_a: int | None, mean_b: float, sd_b: float | None, n_b: int | None
+) -> Welch:
+    """Test a - b from means, sample sds and numbers of runs alone, as published tables have them.
+
+    A mean without sd or n, or of fewer than two runs, gives the difference and no test, and so do two sds of zero.
+    """
+    difference = mean_a - mean_b
+    if sd_a is None or sd_b is None or n_a is None or n_b is None or min(n_a, n_b) < 2:
+        return Welch(difference)
+    if min(sd_a, sd_b) < 0:
+        raise ValueError(f"a standard deviation cannot be negative, got {sd_a:g} and {sd_b:g}")
+    error_a, error_b = sd_a**2 / n_a, sd_b**2 / n_b
+    error = error_a + error_b
+    if error**0.5 <= NO_SPREAD:
+        return Welch(difference)
+    t = difference / error**0.5
+    df = error**2 / (error_a**2 / (n_a - 1) + error_b**2 / (n_b - 1))
+    return Welch(difference, t, df, 2 * float(stdtr(df, -abs(t))))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -140,28 +171,16 @@ def rank_floor(n: int) -> float:
     return min(1.0, math.ldexp(2.0, -n))
 
 
-def minimum_detectable_effect(n: int, alpha: float = ALPHA, power: float = 0.8) -> float:
-    """Return the mean difference, in sd of the differences, that a paired t test over n seeds finds with `power`.
+def floor_text(n: int, tests: int = 1) -> str | None:
+    """Say that a sign-flip or Wilcoxon test of n pairs, the first of `tests` under Holm, has no p <= 0.05; else None.
 
-    The power is averaged over 2,000 quantiles of the sample sd: scipy's noncentral t distribution (`nctdtr`) loses its
-    digits where n is small and alpha is, which is where a table with many methods needs it.
+    Where this says something, a star would claim what no data of this size can show.
     """
-    if n < 2:
-        raise ValueError(f"a paired t test needs at least 2 seeds, got {n}")
-    quantiles = (np.arange(2000) + 0.5) / 2000
-    critical = stdtrit(n - 1, 1 - alpha / 2) * np.sqrt(2 * gammaincinv((n - 1) / 2, quantiles) / (n - 1))
-
-    def reached(effect: float) -> bool:
-        shift = effect * np.sqrt(n)
-        return float(np.mean(ndtr(shift - critical) + ndtr(-shift - critical))) >= power
-
-    low, high = 0.0, 1.0
-    while not reached(high):
-        low, high = high, 2 * high
-    for _ in range(40):
-        middle = (low + high) / 2
-        low, high = (low, middle) if reached(middle) else (middle, high)
-    return high
+    floor = rank_floor(n)
+    if floor * tests <= ALPHA:
+        return None
+    adjusted = f", {min(1.0, floor * tests):.4g} as the first of {tests} tests" if tests > 1 else ""
+    return f"cannot reach {ALPHA} at n = {n} (its smallest p is {floor:.4g}{adjusted})"
 
 
 def limits_text(n: int, comparisons: int) -> str:
@@ -172,7 +191,6 @@ def limits_text(n: int, comparisons: int) -> str:
     if comparisons > 1:
         effect += f" ({minimum_detectable_effect(n, ALPHA / comparisons):.1f} sd as the first of {comparisons} tests)"
     text = f"n = {n}: a paired t test finds, 4 times in 5, a true difference of {effect}"
-    floor = rank_floor(n)
-    if floor > ALPHA:
-        text += f"; a rank test cannot reach {ALPHA} at n = {n} (its smallest p is {floor:.4g})"
+    if floor := floor_text(n):
+        text += f"; a rank test {floor}"
     return text

@@ -22,6 +22,7 @@ from bench.data.datasets import DatasetInfo
 from bench.files import NAME_PATTERN, check_name, parse, read_regular, sha256
 from bench.names import unknown
 from bench.sweep.recipes import base
+from bench.sweep.tailoring import Cells, without
 from bench.training.catalog import NETWORKS, SMALLEST_SIDE
 from methods import registry
 from noise import NoiseSpec, family_of
@@ -30,6 +31,8 @@ SUITES = Path(__file__).resolve().parent.parent / "suites"
 DEFAULT = "quickstart"
 MOST_SEEDS = 10_000  # of one range: a slip of the finger must not fill the memory
 AUTO = "auto"  # the precision of a recipe that leaves it to the machine on which a suite is begun
+# what came later is written only where it is set: suites that were stored before it keep their digests
+_LATER: dict[str, Any] = {"published": "", "rule": "", "cells": ()}
 
 
 @dataclass(frozen=True)
@@ -51,10 +54,13 @@ class Suite:
     trusted: int = 0  # samples with true labels, taken out of training for the methods that ask for them
     train: dict[str, Any] = field(default_factory=dict)  # overrides of the recipe
     params: dict[str, dict[str, Any]] = field(default_factory=dict)  # method -> hyper-parameters
+    published: str = ""  # table of results/published that it is for
+    rule: str = ""  # the epoch that counts where that table does not tell its own
+    cells: tuple[Cells, ...] = ()  # of the table, with settings of their own
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
-        data: dict[str, Any] = cfg.plain(vars(self))
+        data: dict[str, Any] = cfg.plain({k: v for k, v in vars(self).items() if k not in _LATER or v != _LATER[k]})
         return data
 
 
@@ -155,6 +161,8 @@ def parse_seeds(words: Iterable[str]) -> tuple[int, ...]:
 
 def custom(suite: Suite, **changes: Any) -> Suite:
     """`suite` with changes; a changed one gets a name of its own, so that it never overwrites another's tables."""
+    if suite.cells:
+        changes["cells"] = _cells_left(suite, changes)
     changed = {key: value for key, value in changes.items() if value is not None and value != getattr(suite, key)}
     if not changed:
         return suite
@@ -164,6 +172,15 @@ def custom(suite: Suite, **changes: Any) -> Suite:
     # not `canonical`, which refuses a NaN without saying where: `expand` names the setting
     digest = sha256(json.dumps(result.to_dict(), sort_keys=True, separators=(",", ":")).encode())[:6]
     return replace(result, name=f"{suite.name[:57]}-{digest}")  # a name has at most 64 characters
+
+
+def _cells_left(suite: Suite, changes: Mapping[str, Any]) -> tuple[Cells, ...]:
+    gone: dict[str, set[str]] = {}  # names that no table has had are left in, for `plan` to refuse
+    for key in ("noise", "methods"):
+        gone[key] = set(getattr(suite, key)) - set(changes.get(key) or getattr(suite, key))
+    asked = {key: changes.get(key) is not None for key in ("preset", "val")}
+    names = {registry.describe(spec).name for spec in gone["methods"]}
+    return without(suite.cells, gone["noise"], names, **asked)
 
 
 def assignments(words: Sequence[str], methods: Sequence[str]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
@@ -248,22 +265,24 @@ def plan(suite: Suite, data_dir: Path | None = None) -> list[Planned]:
             f"train_limit must be between 4 and {info.train_size:,}, the size of {info.name}; got {suite.train_limit}"
         )
     total = suite.train_limit or info.train_size
-    if 0 <= suite.val < 1 and total - round(suite.val * total) < 2:
-        raise ValueError(f"val {suite.val} leaves fewer than 2 of {total:,} samples to train on")
-    if suite.trusted:
-        _check_trusted(suite, info, total)
+    for val in dict.fromkeys([suite.val, *(cells.val for cells in suite.cells if cells.val is not None)]):
+        if 0 <= val < 1 and total - round(val * total) < 2:
+            raise ValueError(f"val {val} leaves fewer than 2 of {total:,} samples to train on")
+        if suite.trusted:
+            _check_trusted(suite, info, total, val)
     specs = [resolved(text, info) for text in suite.noise]
     infos = [registry.describe(spec) for spec in suite.methods]
     _check_names(suite, infos)
-    dataset = cfg.DatasetConfig(info.name, info.digest, suite.val, suite.train_limit, suite.test_limit, suite.trusted)
     planned: dict[str, Planned] = {}
     for text, spec in zip(suite.noise, specs, strict=True):
         for method in infos:
-            recipe = _recipe(suite, method, info)
+            own = _tailored(suite, text, method.name)
+            recipe = _recipe(own, method, info)
             defaults = method.resolve(recipe.get("params", {}))
-            params = method.resolve({**recipe.get("params", {}), **suite.params.get(method.name, {})})
-            train, auto = _train(suite, method, recipe, info)
-            _check_possible(suite, method, train, total)
+            params = method.resolve({**recipe.get("params", {}), **own.params.get(method.name, {})})
+            train, auto = _train(own, method, recipe, info)
+            _check_possible(own, method, train, total)
+            dataset = cfg.DatasetConfig(info.name, info.digest, own.val, own.train_limit, own.test_limit, own.trusted)
             for seed in suite.seeds:
                 noise_seed = seed if suite.noise_seed is None else suite.noise_seed
                 noise = cfg.NoiseConfig(**spec.to_dict(), seed=noise_seed)
@@ -273,10 +292,25 @@ def plan(suite: Suite, data_dir: Path | None = None) -> list[Planned]:
     return list(planned.values())
 
 
-def _check_trusted(suite: Suite, info: DatasetInfo, total: int) -> None:
+def _tailored(suite: Suite, noise: str, method: str) -> Suite:
+    """The suite as it is for one cell of its table."""
+    own = [cells for cells in suite.cells if cells.hold(noise, method)]
+    if not own:
+        return suite
+    train: dict[str, Any] = {}
+    params: dict[str, Any] = {}
+    changes: dict[str, Any] = {}
+    for cells in own:
+        train, params = merge(train, cells.train), params | cells.params
+        changes |= {key: value for key in ("preset", "val") if (value := getattr(cells, key)) is not None}
+    params |= suite.params.get(method, {})
+    return replace(suite, **changes, train=merge(train, suite.train), params={method: params})
+
+
+def _check_trusted(suite: Suite, info: DatasetInfo, total: int, val: float) -> None:
     if not info.true_labels:
         raise ValueError(f"trusted samples need true labels, and nobody knows those of {info.name}")
-    if suite.trusted % info.num_classes or not 0 <= suite.trusted < total - round(suite.val * total):
+    if suite.trusted % info.num_classes or not 0 <= suite.trusted < total - round(val * total):
         raise ValueError(
             f"trusted must be a multiple of the {info.num_classes} classes, and leave some of {total:,} samples to "
             f"train on; got {suite.trusted}"
@@ -311,6 +345,13 @@ def _check_names(suite: Suite, infos: Sequence[registry.MethodInfo]) -> None:
     for name in suite.params:
         if name not in names:
             raise unknown("method in params", name, names)
+    for cells in suite.cells:
+        for name in cells.methods:
+            if name not in names:
+                raise unknown("method in cells", name, names)
+        for text in cells.noise:
+            if text not in suite.noise:
+                raise unknown("noise in cells", text, suite.noise)
     if suite.baseline is not None and suite.baseline not in names:
         raise unknown("baseline", suite.baseline, names)
 

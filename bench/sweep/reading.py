@@ -79,6 +79,11 @@ class Payloads(Sequence[Payload]):
     def __iter__(self) -> Iterator[Payload]:
         return iter(self._loaded())
 
+    def one_by_one(self) -> Iterator[Payload]:
+        """Yield them without keeping what had to be parsed: the histories of thousands of runs fill the memory."""
+        for folder, file, payload in self._entries:
+            yield _parsed(folder, file) if payload is None else payload
+
     def _loaded(self) -> list[Payload]:
         if any(payload is None for _, _, payload in self._entries):
             with without_collector():

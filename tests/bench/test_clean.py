@@ -128,7 +128,7 @@ def test_a_suite_goes_with_its_tables_and_its_record_and_the_labels_stay(store, 
     assert [path.name for path in store.tables.rglob("*") if path.is_file()] == ["notes.txt"]
     assert list(store.suites.rglob("*")) == []
     assert "4  done runs" in out
-    assert "13  files of the suite beside its runs: record, tables, plots" in out
+    assert "15  files of the suite beside its runs: record, tables, plots" in out
 
 
 def test_of_a_suite_only_what_failed(store, clean, runs):
@@ -180,7 +180,7 @@ def test_somebody_at_a_terminal_is_asked_and_finished_runs_are_spelt_out(answer,
     os.close(ours)
     os.close(theirs)
     assert process.returncode == 0
-    assert "remove 8 runs and 12 files, 4 of them FINISHED, for good? [y/N]" in out
+    assert "remove 8 runs and 14 files, 4 of them FINISHED, for good? [y/N]" in out
     assert (states(store, runs)[0] is State.PLANNED) == gone
     assert ("nothing was removed" in out) == (not gone)
 

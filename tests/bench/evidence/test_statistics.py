@@ -3,9 +3,13 @@
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
 
 from bench.evidence.statistics import (
     compare_to,
+    floor_text,
     holm,
     limits_text,
     minimum_detectable_effect,
@@ -14,6 +18,7 @@ from bench.evidence.statistics import (
     rank_floor,
     sample_sd,
     t_interval,
+    welch_from_summary,
 )
 
 
@@ -125,3 +130,87 @@ def test_identical_methods_are_seldom_called_different(correct_over, false_alarm
         else:
             wrong += any(c.adjusted <= 0.05 for c in compare_to(seeds, "a").values())
     assert wrong / 120 <= false_alarms + 2 * np.sqrt(0.05 * 0.95 / 120)
+
+
+VALUES = st.lists(st.integers(0, 1000), min_size=2, max_size=8).map(lambda counts: np.array(counts) / 1000)
+
+
+@settings(max_examples=60, deadline=None)
+@given(VALUES, VALUES)
+def test_welch_from_summaries_is_scipys_test_of_the_runs_themselves(a, b):
+    summaries = (a.mean(), a.std(ddof=1), a.size), (b.mean(), b.std(ddof=1), b.size)
+    found = welch_from_summary(*summaries[0], *summaries[1])
+    assert found.difference == a.mean() - b.mean()
+    other = welch_from_summary(*summaries[1], *summaries[0])
+    assert (other.df, other.p) == (found.df, found.p)
+    if max(np.ptp(a), np.ptp(b)) == 0:
+        assert (found.t, found.df, found.p) == (None, None, None)
+        return
+    scipys = stats.ttest_ind_from_stats(*summaries[0], *summaries[1], equal_var=False)
+    assert found.t == pytest.approx(scipys.statistic)
+    assert found.p == pytest.approx(scipys.pvalue)
+    if min(np.ptp(a), np.ptp(b)) > 0:  # scipy warns of runs without spread
+        whole = stats.ttest_ind(a, b, equal_var=False)
+        assert (found.df, found.p) == (pytest.approx(whole.df), pytest.approx(whole.pvalue, rel=1e-6))
+
+
+@pytest.mark.parametrize("lacking", [(None, 5), (0.3, None), (0.3, 1), (0.3, 0)])
+def test_a_published_number_without_spread_or_runs_is_not_tested(lacking):
+    assert welch_from_summary(91.2, 0.2, 5, 90.0, *lacking) == (pytest.approx(1.2), None, None, None)
+    assert welch_from_summary(90.0, *lacking, 91.2, 0.2, 5) == (pytest.approx(-1.2), None, None, None)
+
+
+def test_a_negative_spread_is_refused():
+    with pytest.raises(ValueError, match=r"^a standard deviation cannot be negative, got 0.2 and -1$"):
+        welch_from_summary(91.2, 0.2, 5, 90.0, -1, 5)
+
+
+@pytest.mark.parametrize(("runs", "error"), [((5, 5), 0.05), ((3, 10), 0.07)])
+def test_welch_keeps_its_error_rate_with_five_runs_but_not_with_three(runs, error):
+    n, m = runs
+    rng = np.random.default_rng(53)
+    a, b = rng.normal(0, 3, size=(2000, n)), rng.normal(0, 1, size=(2000, m))
+    summaries = zip(a.mean(1), a.std(1, ddof=1), b.mean(1), b.std(1, ddof=1), strict=True)
+    wrong = np.mean([welch_from_summary(x, s, n, y, t, m).p <= 0.05 for x, s, y, t in summaries])
+    assert wrong == pytest.approx(error, abs=0.015)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.floats(0, 1), max_size=12))
+def test_holm_is_its_definition(p):
+    ordered, m = sorted(p), len(p)
+    stepped = [max(min(1, (m - j) * ordered[j]) for j in range(i + 1)) for i in range(m)]
+    adjusted = holm(p)
+    assert sorted(adjusted) == pytest.approx(stepped)
+    assert all(before <= after <= 1 for before, after in zip(p, adjusted, strict=True))
+    rejected = sum(value <= 0.05 for value in adjusted)
+    assert sum(m * value <= 0.05 for value in p) <= rejected <= sum(value <= 0.05 for value in p)
+
+
+@settings(max_examples=60, deadline=None)
+@given(VALUES, st.sampled_from([0.5, 0.9, 0.95, 0.99]))
+def test_the_t_interval_and_the_paired_test_are_scipys(values, level):
+    zeros = np.zeros(values.size)
+    if np.ptp(values) == 0:
+        assert t_interval(values, level) == (pytest.approx(values[0]), pytest.approx(values[0]))
+        assert paired_t(values, zeros).p is None
+        return
+    scipys = stats.ttest_rel(values, zeros)
+    found = paired_t(values, zeros)
+    assert (found.t, found.p) == (pytest.approx(scipys.statistic), pytest.approx(scipys.pvalue))
+    assert t_interval(values, level) == pytest.approx(tuple(scipys.confidence_interval(level)))
+    assert (found.low, found.high) == pytest.approx(t_interval(values))
+
+
+@pytest.mark.parametrize("n", [3, 5, 10])
+def test_the_t_interval_holds_the_mean_as_often_as_it_claims(n):
+    samples = np.random.default_rng(59).normal(0.9, 0.01, size=(2000, n))
+    held = np.mean([low <= 0.9 <= high for low, high in map(t_interval, samples)])
+    assert held == pytest.approx(0.95, abs=3 * (0.95 * 0.05 / 2000) ** 0.5)
+
+
+def test_the_floor_is_said_only_where_it_forbids_significance():
+    assert floor_text(5) == "cannot reach 0.05 at n = 5 (its smallest p is 0.0625)"
+    assert floor_text(6) is None
+    assert floor_text(6, 2) == "cannot reach 0.05 at n = 6 (its smallest p is 0.03125, 0.0625 as the first of 2 tests)"
+    assert floor_text(0) == "cannot reach 0.05 at n = 0 (its smallest p is 1)"
