@@ -14,6 +14,7 @@ from bench.commands import preflight
 from bench.commands.select import begin, data_dir_of
 from bench.commands.words import words
 from bench.files import canonical, sha256
+from bench.printable import printable
 from bench.sweep.backends import on_slurm
 from bench.sweep.backends.on_slurm import Array, Layout
 from bench.sweep.grid import Planned, Suite
@@ -23,6 +24,7 @@ from bench.sweep.store import State, Store
 # what this command alone is about, or has been done before an element starts
 HERE = {"backend", "address", "jobs", "slurm", "wait", "shard", "dry_run", "download"}
 LOOK_SECONDS = 5.0  # between two looks at the folders
+ARRIVAL_SECONDS = 30.0  # for what the last element has written to be seen here: file systems on a network take time
 ASK_SECONDS = 30.0  # between two questions to Slurm, which has others to answer
 
 
@@ -63,11 +65,29 @@ def main(
     if not args.wait:
         return 0
     try:
-        _await(store, todo, array)
+        left = _await(store, todo, array)
     except KeyboardInterrupt:
         print(f"array {array.job} goes on; `scancel {array.job}` ends it", file=sys.stderr)
         return Exit.INTERRUPTED
+    if left:
+        print(
+            f"array {array.job} has ended with {len(left)} of {len(todo)} runs open: {_last_word(array)}",
+            file=sys.stderr,
+        )
+        if not any(store.run(run.run_id).attempts() for run in left):
+            return 1  # no element has come as far as a run: the same command would fare no better
     return None
+
+
+def _last_word(array: Array) -> str:
+    """The last line of the newest log, and where the logs are."""
+    for log in sorted(array.folder.glob("*.log"), key=lambda path: path.stat().st_mtime, reverse=True):
+        lines = [
+            line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()
+        ]
+        if lines:
+            return f"{printable(lines[-1])} ({log})"
+    return f"there is nothing in the logs of {array.folder}"
 
 
 def _explain(args: argparse.Namespace, array: Array) -> None:
@@ -76,19 +96,20 @@ def _explain(args: argparse.Namespace, array: Array) -> None:
     print(f"  end: scancel {array.job}\n  logs: {array.folder}")
 
 
-def _await(store: Store, todo: Sequence[Planned], array: Array) -> None:
-    """Wait until the runs are done, or Slurm has nothing of the array left."""
+def _await(store: Store, todo: Sequence[Planned], array: Array) -> list[Planned]:
+    """Wait until the runs are done, or Slurm has nothing of the array left; return those that are not."""
     from bench.sweep.attempts import Outcome
     from bench.sweep.backends.watching import Place
     from bench.sweep.progress import Progress
 
     place = Place(None, 0, f"array {array.job}")
     left, begun, asked = {run.run_id: run for run in todo}, set(), time.monotonic()
+    gone: float | None = None  # since when Slurm has nothing left
     with Progress(store, todo, 0) as progress:
         while left:
-            gone = False
-            if time.monotonic() - asked > ASK_SECONDS:
-                asked, gone = time.monotonic(), not on_slurm.alive(array.job)
+            if gone is None and time.monotonic() - asked > ASK_SECONDS:
+                asked = time.monotonic()
+                gone = None if on_slurm.alive(array.job) else asked
             for run_id, run in list(left.items()):
                 state = store.run(run_id).state(quick=True)
                 if state is State.RUNNING and run_id not in begun:
@@ -97,7 +118,8 @@ def _await(store: Store, todo: Sequence[Planned], array: Array) -> None:
                 elif state in (State.DONE, State.DIVERGED):
                     del left[run_id]
                     progress.ended(run, Outcome(run_id, state))
-            if gone:
-                return
+            if gone is not None and time.monotonic() - gone > ARRIVAL_SECONDS:
+                break
             if left:
                 time.sleep(LOOK_SECONDS)
+    return list(left.values())

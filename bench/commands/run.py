@@ -14,13 +14,11 @@ from bench.sweep.devices import Slot
 from bench.sweep.grid import Planned, Suite
 from bench.sweep.job import Exit
 from bench.sweep.sample_files import untabled
-from bench.sweep.store import State, Store
+from bench.sweep.store import FINISHED, State, Store
 
 if TYPE_CHECKING:
     from bench.sweep.attempts import Outcome
     from bench.sweep.executor import Sweep
-
-FINISHED = (State.DONE, State.DIVERGED)
 
 
 def main(args: argparse.Namespace, tabled: bool = True) -> int:

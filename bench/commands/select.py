@@ -95,7 +95,8 @@ def planned(args: argparse.Namespace) -> tuple[Suite, list[Planned]]:
 
 def _devices(args: argparse.Namespace) -> str:
     """The devices that a choice is for: only `run` is told, and of other machines nothing is known here."""
-    return str(args.devices) if getattr(args, "backend", "") == "local" else "auto"
+    devices = str(getattr(args, "devices", "auto"))
+    return devices if devices == "cpu" or getattr(args, "backend", "") == "local" else "auto"
 
 
 def begin(args: argparse.Namespace, store: Store, suite: Suite, runs: Sequence[Planned]) -> None:
@@ -108,6 +109,9 @@ def begin(args: argparse.Namespace, store: Store, suite: Suite, runs: Sequence[P
         nodes = "as chosen where the suite was begun; if the nodes are good for another, --set precision=P decides"
         print(f"precision {precision}, {nodes}", file=sys.stderr)
         return
+    if args.shard is not None:
+        every = f"give every shard --set precision={precision}, or their results cannot be merged"
+        print(f"precision {precision}, chosen for this machine: {every}", file=sys.stderr)
     here = hardware.choose(args.devices)
     if here.precision != precision:
         effect = "and computes it slowly" if precision == "bf16" else f"and would choose {here.precision}"

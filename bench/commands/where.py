@@ -84,9 +84,11 @@ def slots(args: argparse.Namespace, runs: Sequence[Planned]) -> list[Slot]:
         if args.mps and found[0].gpu is None:
             raise ValueError("--mps lets runs share a GPU, and the runs would go to the CPU")
         return found
+    from bench.sweep.backends.on_slurm import AT_A_TIME
     from bench.sweep.backends.watching import Place
 
-    return [Place(None, number, f"--backend {args.backend}") for number in range(args.jobs or 1)]
+    usual = AT_A_TIME if args.backend == "slurm" else 1
+    return [Place(None, number, args.backend) for number in range(args.jobs or usual)]
 
 
 @contextmanager
@@ -101,11 +103,12 @@ def opened(args: argparse.Namespace, todo: Sequence[Planned]) -> Iterator[Engine
     need = Need(threads, {"auto": None, "cpu": False, "cuda": True}[args.devices], args.per_device or 1)
     with backends.opened(args.backend, args.address, need) as engine:
         try:
-            if engine.room() < 1:
-                raise ValueError(f"no node of the cluster has room for a run, which needs {engine.need}")
-            yield engine
+            room = engine.room()
         except ClusterLost as error:  # before there was a run to be lost
             raise ValueError(str(error)) from error
+        if room < 1:
+            raise ValueError(f"no node of the cluster has room for a run, which needs {engine.need}")
+        yield engine
 
 
 def here(args: argparse.Namespace, places: list[Slot], work: Work) -> tuple[Sweep, list[Outcome]]:

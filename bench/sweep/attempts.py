@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 # further attempts in one launch, from the checkpoint; of "io", those in a row while the storage itself works
 RETRIES = {"killed": 2, "oom": 1, "timeout": 1, "io": 2, "error": 0}
+STOPS = 2  # times that a run goes on after somebody else has asked its process to stop
+HEARSAY_SECONDS = 2.0  # for a signal to all processes of a job to reach this one as well
 LULL_SECONDS = 60.0  # in which runs that are killed count as one: a smaller number needs time to help
 
 
@@ -72,6 +74,10 @@ def make(sweep: Sweep, run: Planned, slot: Slot, alone: bool) -> Outcome | Again
         if end.code == Exit.BUSY and end.silent:
             return Again.LATER  # another launcher trains it; it will be done, or ours
         stopped = end.code == Exit.INTERRUPTED and end.failure != "timeout"
+        if stopped and not sweep.ended.wait(HEARSAY_SECONDS) and failures["stopped"] < STOPS:
+            failures["stopped"] += 1
+            print(f"{run.run_id} was asked to stop, not by this sweep: it goes on from its checkpoint", file=sys.stderr)
+            continue
         if stopped or (sweep.halted and (end.code < 0 or end.code == Exit.UNCAPTURED)):
             return Outcome(run.run_id, State.INTERRUPTED)
         without = run.run_id in sweep.uncaptured

@@ -19,10 +19,9 @@ from pathlib import Path
 from bench import files
 from bench.files import NAME_PATTERN, parse, read_regular, remove, sync_folder
 from bench.sweep.sample_files import NAME_PATTERN as TABLE
-from bench.sweep.store import Busy, RunFolder, State, Store
+from bench.sweep.store import FINISHED, Busy, RunFolder, State, Store
 
 REMOVED = re.compile(r"removed-r[0-9a-f]{20}-[0-9a-f]{32}")
-FINISHED = frozenset({State.DONE, State.DIVERGED})
 MANIFEST = ".manifest.json"
 
 

@@ -20,7 +20,10 @@ LOOK_SECONDS = 1.0  # between two looks for the file
 
 @contextmanager
 def stopped_by_signals(sweep: Sweep) -> Iterator[None]:
-    """First signal: start nothing new, ask the children to stop. Second, or after a grace time: kill them."""
+    """First signal: start nothing new, ask the children to stop. Second, or after a grace time: kill them.
+
+    Third: leave at once, whatever is waited for. Children die with their driver.
+    """
 
     def handle(number: int, _frame: FrameType | None) -> None:
         sweep.signals += 1
@@ -29,8 +32,10 @@ def stopped_by_signals(sweep: Sweep) -> Iterator[None]:
             sweep.reason = sweep.reason or "signal"
             sweep.halted = sweep.halted or f"interrupted by {signal.Signals(number).name}"
             threading.Thread(target=_stop_children, args=(sweep,), daemon=True).start()
-        else:
+        elif sweep.signals == 2:
             threading.Thread(target=sweep.stop, args=("signal", "", signal.SIGKILL), daemon=True).start()
+        else:
+            os._exit(128 + number)
 
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
     if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers

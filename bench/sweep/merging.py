@@ -94,6 +94,10 @@ class Merge:
                 self.done.conflicts.append(str(error))
             except ValueError as error:
                 self.done.refuse(source.runs / run_id, error)
+            except OSError as error:
+                if not str(error.filename or "").startswith(str(source.root)):  # of the target: no run will fare better
+                    raise
+                self.done.refuse(source.runs / run_id, error)
 
     def _run(self, finished: Finished) -> None:
         target = self.target.run(finished.folder.run_id)

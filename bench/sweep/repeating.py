@@ -115,7 +115,7 @@ def _train(store: Store, todo: Sequence[Planned], kind: str, data_dir: Path | No
 
     slots = devices.slots(kind, 1 if kind == "cuda" else None, max(run.config.train.threads for run in todo))
     preflight.check(store, todo, data_dir, download=False)
-    sweep = Sweep(store, slots, data_dir, "exec" if kind == "cuda" else "fork")
+    sweep = Sweep(store, slots, data_dir, "exec" if kind == "cuda" else "fork", claim_gpus=True)
     with Progress(store, todo, 0) as progress:
         outcomes = execute(sweep, todo, progress)
     if sweep.reason == "signal":

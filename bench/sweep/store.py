@@ -19,7 +19,7 @@ from bench.sweep import lock
 from bench.sweep.lock import Busy
 from bench.sweep.result import Corrupt, Result, glance, open_result, run_id_of, run_id_of_bytes, seal
 
-__all__ = ["Busy", "Conflict", "Corrupt", "Result", "RunFolder", "State", "Store", "run_id_of"]
+__all__ = ["FINISHED", "Busy", "Conflict", "Corrupt", "Result", "RunFolder", "State", "Store", "run_id_of"]
 
 RUN_PATTERN = re.compile(r"r[0-9a-f]{20}")
 CHECKPOINT_PATTERN = re.compile(r"ckpt-(\d{6})-([0-9a-f]{16})\.pt", re.ASCII)
@@ -39,6 +39,9 @@ class State(StrEnum):
     DIVERGED = auto()
     DONE = auto()
     CORRUPT = auto()
+
+
+FINISHED = (State.DONE, State.DIVERGED)
 
 
 class Conflict(RuntimeError):

@@ -64,6 +64,15 @@ def test_a_dry_run_says_where_runs_would_go_and_starts_nothing(name, tmp_path, m
     assert not results.exists()
 
 
+def test_a_precision_left_to_the_machine_is_chosen_without_the_gpus_of_the_nodes(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setattr(dry_run, "describe", lambda *_, **__: None)
+    more = ["--results", str(tmp_path / "results"), "--set", "precision=auto", "--devices", "cuda", "--dry-run"]
+    assert cli.main(["run", *TINY, *more]) == 2
+    assert cli.main(["run", *TINY, *more, "--backend", "slurm", "--slurm", "gres=gpu:1"]) == 0
+    assert "#SBATCH --gres=gpu:1\n" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     "typed",
     [

@@ -12,7 +12,7 @@ from typing import Any
 
 from bench.files import canonical, make_folder, publish
 from bench.fingerprint import sources
-from bench.sweep.backends.engine import Engine
+from bench.sweep.backends.engine import ClusterLost, Engine
 from bench.sweep.backends.placed import TOKEN, Request, launch_folder
 from bench.sweep.executor import Sweep
 from bench.sweep.grid import Planned
@@ -54,7 +54,10 @@ def _check_nodes(engine: Engine, request: Request, runs: Sequence[Planned]) -> N
     for run in runs:
         config = run.config.to_dict()
         kinds.setdefault(canonical(config["train"]), config)
-    answers = engine.probe(request.to_json(), list(kinds.values()))
+    try:
+        answers = engine.probe(request.to_json(), list(kinds.values()))
+    except ClusterLost as error:  # before there was a run to be lost
+        raise ValueError(str(error)) from error
     ours = sources()
     for answer in answers:
         if answer["wrong"]:

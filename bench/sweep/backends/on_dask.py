@@ -10,8 +10,10 @@ import importlib
 import logging
 import os
 import queue
+import threading
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future as Answer
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ from bench.sweep.devices import visible_gpus
 
 JOIN_SECONDS = 30.0  # for the scheduler to answer
 WORKER_SECONDS = 10.0  # for a first worker, which may have been started a moment ago
+ANSWER_SECONDS = 60.0  # for scheduler and workers to answer a question
 GPU = "GPU"  # the name of the resource
 
 
@@ -62,7 +65,7 @@ def _local(need: Need) -> LocalCluster:
     cores = len(os.sched_getaffinity(0))
     threads = max(1, settled.fitting(max(cores, need.threads), len(gpus)))
     resources = {GPU: len(gpus)} if gpus else {}
-    quiet: dict[str, Any] = {"dashboard_address": None, "silence_logs": logging.CRITICAL, "memory_limit": 0}
+    quiet: dict[str, Any] = {"dashboard_address": "127.0.0.1:0", "silence_logs": logging.CRITICAL, "memory_limit": 0}
     return LocalCluster(n_workers=1, threads_per_worker=threads, resources=resources, **quiet)
 
 
@@ -86,16 +89,14 @@ class DaskEngine:
     def _workers(self) -> dict[str, dict[str, Any]]:
         if self._client.status != "running":
             raise ClusterLost("Dask's scheduler is gone")
-        workers: dict[str, dict[str, Any]] = self._client.scheduler_info(n_workers=-1)["workers"]
+        workers: dict[str, dict[str, Any]] = _within(lambda: self._client.scheduler_info(n_workers=-1)["workers"])
         return workers
 
     def probe(self, request: str, configs: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
         """Whoever cannot import what it is sent would make every task wait for ever, without a word: so ask first."""
         name = placed.__name__
         try:
-            self._client.run_on_scheduler(importlib.import_module, name)
-        except OSError as error:
-            raise ClusterLost(f"Dask's scheduler is gone: {first_line(error)}") from error
+            _within(lambda: self._client.run_on_scheduler(importlib.import_module, name))
         except ImportError as error:
             raise ValueError(_cannot("scheduler", self._client.scheduler.address, error)) from error
         able = [address for address, worker in self._workers().items() if self._room(worker)]
@@ -109,10 +110,9 @@ class DaskEngine:
         return list(answers.values())
 
     def _ask(self, function: Any, *arguments: Any, workers: list[str]) -> dict[str, Any]:
-        try:
-            answers: dict[str, Any] = self._client.run(function, *arguments, workers=workers, on_error="return")
-        except OSError as error:
-            raise ClusterLost(f"Dask's scheduler is gone: {first_line(error)}") from error
+        answers: dict[str, Any] = _within(
+            lambda: self._client.run(function, *arguments, workers=workers, on_error="return")
+        )
         return answers
 
     def submit(self, request: str) -> Any:
@@ -137,7 +137,7 @@ class DaskEngine:
         return [(future, _told(future)) for future in found]
 
     def cancel(self, launch: str) -> None:
-        self._client.cancel(list(self._open), force=True)
+        _within(lambda: self._client.cancel(list(self._open), force=True))
         self._ask(placed.kill, launch, workers=list(self._workers()))
 
 
@@ -148,7 +148,29 @@ def _cannot(kind: str, address: str, error: BaseException) -> str:
     )
 
 
+def _within(call: Callable[[], Any], seconds: float = ANSWER_SECONDS) -> Any:
+    """What the cluster answers; ClusterLost if it is gone or, as where a worker hangs, says nothing for so long."""
+    answer: Answer[Any] = Answer()
+
+    def ask() -> None:
+        try:
+            answer.set_result(call())
+        except BaseException as error:  # for whoever waits
+            answer.set_exception(error)
+
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        return answer.result(seconds)
+    except TimeoutError as error:
+        raise ClusterLost(f"Dask's cluster has not answered for {seconds:.0f} s") from error
+    except OSError as error:
+        raise ClusterLost(f"Dask's scheduler is gone: {first_line(error)}") from error
+
+
 def _told(future: Future) -> Told:
-    if future.status == "finished":
-        return Told.of(future.result())
-    return Told.lost(future.exception() if future.status == "error" else future.status)
+    if future.status != "finished":
+        return Told.lost(future.exception() if future.status == "error" else future.status)
+    try:
+        return Told.of(future.result(timeout=ANSWER_SECONDS))
+    except Exception as error:  # its worker has died with the answer: the run's folder tells
+        return Told.lost(error)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -35,6 +36,10 @@ def opened(address: str | None, need: Need) -> Iterator[RayEngine]:
     runtime = {"env_vars": {"PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}}
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "runtime_env": runtime}
     own: dict[str, Any] = {"include_dashboard": False, "num_cpus": max(len(os.sched_getaffinity(0)), need.threads)}
+    if address is None:
+        # whoever is heard on Ray's ports runs code as this user: unless it is told otherwise Ray asks for a token, and
+        # would write one that lasts into the home folder, for all who can read there
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     try:
         _knock(address)
         ray.init(address or "local", **quiet, **(own if address is None else {}))

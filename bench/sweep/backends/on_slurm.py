@@ -27,8 +27,22 @@ PARTS = 4  # elements for each that runs at a time: shards are of unequal size, 
 MOST = 1000  # elements of an array: Slurm's own limit where nobody has changed it
 # of an element that will not run any more, which Slurm goes on listing for some minutes
 ENDED = {"BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "TIMEOUT"}
-OURS = {"array", "output", "error", "open-mode", "parsable", "wait", "wrap", "test-only", "chdir"}
+OURS = {
+    "array",
+    "output",
+    "error",
+    "open-mode",
+    "parsable",
+    "wait",
+    "wrap",
+    "test-only",
+    "chdir",
+    "signal",
+    "requeue",
+    "no-requeue",
+}
 PASSED_ON = ("LNBENCH_DATA", "LNBENCH_MIRROR", "XDG_CACHE_HOME")  # also where Slurm passes no environment on
+JOB = re.compile(r"[0-9]+", re.ASCII)
 NOTICE = "B:USR2@120"  # the signal before the time limit, and the seconds that an element has to end in order
 
 
@@ -47,7 +61,7 @@ def options(words: Sequence[str]) -> dict[str, str | None]:
         name, equals, value = word.lstrip("-").partition("=")
         if not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]*", name) or any(ord(letter) < 32 for letter in value):
             raise ValueError(f"--slurm takes options of sbatch such as partition=gpu or exclusive, got {word!r}")
-        if name in OURS:
+        if any(own.startswith(name) for own in OURS):  # sbatch takes beginnings of names, too
             raise ValueError(f"--slurm {name} is not to be set: the array is written here; --jobs sets its size")
         found[name] = value if equals else None
     return found
@@ -72,6 +86,8 @@ class Layout:
 def script(name: str, layout: Layout, given: Sequence[str], words: Sequence[str], folder: Path) -> str:
     """The array's script, for a folder of its own: `given` by --slurm, `words` of the command for each element."""
     folder = folder.absolute()
+    if any(ord(letter) < 32 for letter in str(folder)):
+        raise ValueError(f"the results folder {str(folder)!r} has a name that no line of a script can hold")
     settings: dict[str, str | None] = {
         "job-name": f"lnbench-{name}",
         "array": f"{','.join(map(str, layout.elements))}%{layout.at_a_time}",
@@ -114,7 +130,10 @@ def submit(folder: Path, text: str, digest: str) -> Array:
     make_folder(folder)
     path = folder / "array.sh"
     publish(path, text.encode(), replace=True)
-    job = _call(["sbatch", "--parsable", str(path)]).strip().partition(";")[0]  # "job;cluster" among several
+    said = _call(["sbatch", "--parsable", str(path)]).strip()
+    job = said.partition(";")[0]  # "job;cluster" among several
+    if not JOB.fullmatch(job):
+        raise ValueError(f"sbatch answers {said!r}, which names no job")
     publish(folder / "job.json", canonical({"job": job, "digest": digest}), replace=True)
     return Array(job, folder)
 
@@ -135,7 +154,7 @@ def under_way(store: Store, digest: str) -> Array | None:
             job, of = str(told["job"]), told["digest"]
         except (OSError, ValueError, KeyError, TypeError):  # damaged: at worst runs wait for each other's locks
             continue
-        if of == digest and alive(job):
+        if of == digest and JOB.fullmatch(job) and alive(job):
             return Array(job, path.parent)
     return None
 

@@ -21,6 +21,7 @@ from bench import hardware
 from bench.config import RunConfig
 from bench.data.datasets import DatasetInfo
 from bench.fingerprint import sources
+from bench.sweep.claims import Claims
 from bench.sweep.devices import Slot, visible_gpus
 from bench.sweep.executor import Sweep, execute
 from bench.sweep.grid import Planned
@@ -150,7 +151,8 @@ def _known(sweep: Sweep) -> Iterator[None]:
 def _slot(request: Request) -> Any:
     """A place for the run: the CPU, or one of the GPUs that the engine shows to this process; None if it shows none.
 
-    Ray shows the one that is meant. A Dask worker may have several, and as many runs for each as it has threads.
+    Ray shows the one that is meant. A Dask worker may have several, and as many runs for each as it has threads; other
+    workers of its host may see the same ones.
     """
     if not request.gpu:
         return nullcontext(Slot(None, 0))
@@ -159,7 +161,7 @@ def _slot(request: Request) -> Any:
         return nullcontext(None)
     with _lock:
         places = [Slot(gpu, number) for number in range(request.per_device) for gpu in gpus]
-        leases = _leases.setdefault((request.per_device, gpus), Leases(places))
+        leases = _leases.setdefault((request.per_device, gpus), Leases(places, claims=Claims()))
     return leases.lease()
 
 

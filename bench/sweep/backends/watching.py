@@ -24,7 +24,7 @@ from bench.sweep.devices import Slot
 from bench.sweep.executor import Reporter, Sweep
 from bench.sweep.grid import Planned
 from bench.sweep.interruption import stopped_by_signals
-from bench.sweep.store import RunFolder, State
+from bench.sweep.store import FINISHED, RunFolder, State
 
 LOOK_SECONDS = 1.0  # between two looks at the folders
 ROOM_SECONDS = 5.0  # between two looks at how much the cluster holds, and at runs that another launcher holds
@@ -36,7 +36,6 @@ STOP_SECONDS = 60.0  # for workers to end their runs in order
 CANCEL_SECONDS = 10.0  # for the engine to end its tasks by force
 ARRIVAL_SECONDS = 60.0  # for what a worker has written to be seen here: file systems on a network take their time
 LINGER_SECONDS = 3.0  # for workers that may yet live to see the stop file
-FINISHED = (State.DONE, State.DIVERGED)
 ENDED = (*FINISHED, State.FAILED)
 
 

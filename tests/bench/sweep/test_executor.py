@@ -157,6 +157,16 @@ def test_f8_f9_f10_every_way_to_die_costs_that_run_alone_and_is_told_by_its_clas
     assert "odd.py" in log
 
 
+def test_f6_a_run_that_somebody_else_asks_to_stop_goes_on_and_not_for_ever(plan, launch, tmp_path, capsys):
+    once, often = (plan(order="signal 15", at=1, times=times)[0] for times in (1, 9))
+    outcomes = launch([once, often], slots=2)
+    assert [outcome.state for outcome in outcomes] == [State.DONE, State.INTERRUPTED]
+    store = Store(tmp_path / "results")
+    assert classes_of(store, once.run_id) == ["interrupted", "done"]
+    assert classes_of(store, often.run_id) == ["interrupted"] * 3
+    assert f"{once.run_id} was asked to stop, not by this sweep" in capsys.readouterr().err
+
+
 def test_f1_a_killed_run_is_tried_again_from_its_checkpoint_and_repeats_one_epoch(plan, launch, tmp_path):
     (run,) = plan(order="signal 9", at=2, times=2)
     (outcome,) = launch([run])

@@ -125,13 +125,21 @@ def wait_for(condition: Callable[[], object], what: str, seconds: float = 120) -
 
 
 def waiting_run(root: Path) -> tuple[str, int]:
-    """The run that has an epoch behind it and is not done, and the pid of its process."""
-    store = Store(root)
-    for run_id in store.run_ids():
-        folder = store.run(run_id)
-        if folder.epochs_done() and folder.locked():
-            return run_id, int(folder.attempts()[-1][0]["pid"])
-    return "", 0
+    """A run that waits in its second epoch, two if they came to it at one instant, and the pid of its process."""
+    deadline, waiting, since = time.monotonic() + 120, list[str](), 0.0
+    while time.monotonic() < deadline:
+        found = _in_second_epoch(root)
+        if found != waiting:  # any other run is through that epoch in a fraction of a second
+            waiting, since = found, time.monotonic()
+        if waiting and time.monotonic() - since > 1:
+            return waiting[0], int(Store(root).run(waiting[0]).attempts()[-1][0]["pid"])
+        time.sleep(0.05)
+    raise AssertionError("no run waits in its second epoch")
+
+
+def _in_second_epoch(root: Path) -> list[str]:
+    folders = [Store(root).run(run_id) for run_id in Store(root).run_ids()]
+    return [folder.run_id for folder in folders if folder.epochs_done() == 1 and folder.locked()]
 
 
 def ancestors(pid: int) -> list[int]:

@@ -4,9 +4,11 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
+from bench.sweep.backends.engine import ClusterLost
 from bench.sweep.store import Store
 
 from .conftest import ROOT, ancestors, equal, processes_of, wait_for, waiting_run, words
@@ -76,10 +78,10 @@ def test_a_killed_worker_costs_its_run_nothing_but_the_epoch_under_way(cluster, 
     results = odd.parent / "results"
     workers = {worker.pid: worker for worker in (cluster.worker(), cluster.worker())}
     driver = command(words(odd, "results", *on(cluster), order="wait"))
-    wait_for(lambda: waiting_run(results)[0], "a run that waits in its second epoch")
     run_id, pid = waiting_run(results)
     (worker,) = set(ancestors(pid)) & workers.keys()
     workers[worker].kill()
+    (odd.parent / "go on").touch()
     code, _, err = driver.end()
     assert code == 0, err
     assert "2 runs done, 0 failed, 0 not finished" in err
@@ -97,7 +99,7 @@ def test_a_signal_ends_the_runs_of_all_workers_in_order_and_two_at_once(cluster,
     results = odd.parent / "results"
     cluster.worker()
     driver = command(words(odd, "results", *on(cluster), order="sleep"))
-    wait_for(lambda: waiting_run(results)[0], "a run in its second epoch")
+    waiting_run(results)
     wait_for(lambda: list(odd.parent.glob("done-sleep/*")), "a run that sleeps and hears no request to stop")
     for number in (signal.SIGINT, signal.SIGTERM)[:times]:
         driver.process.send_signal(number)
@@ -113,7 +115,7 @@ def test_a_scheduler_that_dies_ends_the_sweep_with_a_line_and_the_same_command_g
     results = odd.parent / "results"
     doomed.worker()
     driver = command(words(odd, "results", *on(doomed), order="wait"))
-    wait_for(lambda: waiting_run(results)[0], "a run that waits in its second epoch")
+    waiting_run(results)
     doomed.processes[0].kill()
     code, _, err = driver.end()
     assert code == 75, err
@@ -169,3 +171,13 @@ def test_without_an_address_a_cluster_is_started_here_and_ended_with_the_sweep(o
     code, _, err = command(words(odd, "results", "--backend", "dask")).end()
     assert code == 0, err
     assert equal(local(""), odd.parent / "results")
+
+
+def test_whoever_does_not_answer_is_not_waited_for_for_ever():
+    from bench.sweep.backends import on_dask
+
+    with pytest.raises(ClusterLost, match="has not answered for 0 s"):
+        on_dask._within(threading.Event().wait, 0.05)
+    assert on_dask._within(lambda: "an answer") == "an answer"
+    with pytest.raises(ClusterLost, match="Dask's scheduler is gone: closed"):
+        on_dask._within(lambda: (_ for _ in ()).throw(OSError("closed")))

@@ -33,7 +33,6 @@ def on(cluster, *more: str) -> tuple[str, ...]:
 def test_a_killed_node_costs_its_run_nothing_but_the_epoch_under_way(cluster, odd, command, local):
     results = odd.parent / "results"
     driver = command(words(odd, "results", *on(cluster), order="wait"))
-    wait_for(lambda: waiting_run(results)[0], "a run that waits in its second epoch")
     run_id, pid = waiting_run(results)
     above = set(ancestors(pid))
     (node,) = (
@@ -42,6 +41,7 @@ def test_a_killed_node_costs_its_run_nothing_but_the_epoch_under_way(cluster, od
         if above & {p.process.pid for ps in node.all_processes.values() for p in ps}
     )
     cluster.remove_node(node, allow_graceful=False)
+    (odd.parent / "go on").touch()
     code, _, err = driver.end()
     cluster.add_node(num_cpus=1)
     assert code == 0, err
@@ -57,7 +57,6 @@ def test_a_killed_node_costs_its_run_nothing_but_the_epoch_under_way(cluster, od
 def test_a_signal_ends_the_runs_of_all_nodes_in_order_and_two_at_once(cluster, odd, command, times, code):
     results = odd.parent / "results"
     driver = command(words(odd, "results", *on(cluster), order="wait"))
-    wait_for(lambda: waiting_run(results)[0], "a run that waits in its second epoch")
     run_id, _ = waiting_run(results)
     for number in (signal.SIGINT, signal.SIGTERM)[:times]:
         driver.process.send_signal(number)
