@@ -40,7 +40,7 @@ class Drawn(NamedTuple):
 
 def heavy(name: str) -> object:
     """The largest share their blocks with smaller ones, and every test of them takes seconds."""
-    return pytest.param(name, marks=pytest.mark.slow) if name.startswith("resnet50") else name
+    return pytest.param(name, marks=pytest.mark.slow) if name.startswith(("resnet50", "resnet34", "shuffle")) else name
 
 
 @pytest.fixture(scope="module", params=[heavy(name) for name in DRAWN])

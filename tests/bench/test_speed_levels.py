@@ -66,6 +66,7 @@ def test_input(tmp_path):
             assert pair["facts"][side]["peak_mib"] > 50
 
 
+@pytest.mark.slow
 def test_step(tmp_path):
     found, lines, _ = quick("step", tmp_path, "--all", "--network", "lenet_small")
     check_pairs(found, lines)

@@ -233,6 +233,7 @@ def test_only_trusted_samples_have_true_labels_and_none_of_them_is_trained_on(wo
     assert trainer.task.num_train + 12 <= 60
 
 
+@pytest.mark.slow
 def test_before_a_half_trained_network_that_stands_still_it_learns_to_doubt_high_losses():
     suite = grid.Suite("s", "digits", ("symmetric:0.5",), ("meta_weight_net",), seeds=(0,), trusted=100)
     (run,) = grid.expand(suite)

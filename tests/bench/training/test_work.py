@@ -31,6 +31,7 @@ def test_methods_that_train_each_network_once_on_each_sample_take_one_pass(name)
 # believes, in which 6 batches go forward alone and 4 train, and looks at all losses once: (6 + 12) / 3 / 2 + 1 / 3, for
 # 90 of 100 epochs. Meta-Weight-Net: a virtual step and a real one, a batch of trusted samples through the virtual
 # network, and the gradient through the gradient, which costs about the three again
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "expected"), [("dividemix", 0.9 * (3 + 1 / 3) + 0.1), ("meta_weight_net", 4.0)])
 def test_what_goes_through_a_network_several_times_is_counted_so_often(name, expected):
     assert counted(name) == pytest.approx(expected, rel=0.3)

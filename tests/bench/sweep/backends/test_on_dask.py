@@ -94,7 +94,7 @@ def test_a_killed_worker_costs_its_run_nothing_but_the_epoch_under_way(cluster, 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("times", "code"), [(1, 75), (2, 130)])
+@pytest.mark.parametrize(("times", "code"), [(1, 75), pytest.param(2, 130, marks=pytest.mark.slow)])
 def test_a_signal_ends_the_runs_of_all_workers_in_order_and_two_at_once(cluster, odd, command, times, code):
     results = odd.parent / "results"
     cluster.worker()

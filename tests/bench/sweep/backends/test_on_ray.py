@@ -8,6 +8,7 @@ from bench.sweep.store import Store
 
 from .conftest import ancestors, equal, processes_of, wait_for, waiting_run, words
 
+pytestmark = pytest.mark.slow  # a cluster of Ray takes half a minute to start, and more on busy cores
 pytest.importorskip("ray", reason="Ray is an extra: pip install -e '.[ray]'")
 
 
