@@ -26,7 +26,15 @@ CLIPPED = {
     "optimizer": {"name": "sgd", "lr": 0.05, "clip_norm": 5.0},
     "schedule": {"name": "linear", "start": 0.3, "momentum_after": 0.5},
 }
-every_method = pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.rpartition("/")[2])
+SLOW = set(registry.available()) - set(VARIED)  # whole runs: the others stand for these
+REPLAYED = [pytest.param(spec, marks=pytest.mark.slow) if spec in SLOW else spec for spec in SPECS]
+
+
+def named(spec: str) -> str:
+    return spec.rpartition("/")[2]
+
+
+every_method = pytest.mark.parametrize("spec", SPECS, ids=named)
 
 
 def settings_of(spec, **more) -> dict:
@@ -59,7 +67,7 @@ def test_no_step_of_any_pass_waits_for_the_device_as_far_as_a_cpu_can_tell(spec,
     assert written(spec)[1] == []
 
 
-@every_method
+@pytest.mark.parametrize("spec", REPLAYED, ids=named)
 def test_replayed_steps_give_every_bit_that_steps_as_written_give(spec, world, written):
     if not registry.load(spec)[0].capturable:
         return  # its steps are never recorded
