@@ -58,6 +58,8 @@ def _check_nodes(engine: Engine, request: Request, runs: Sequence[Planned]) -> N
         answers = engine.probe(request.to_json(), list(kinds.values()))
     except ClusterLost as error:  # before there was a run to be lost
         raise ValueError(str(error)) from error
+    if not answers:
+        raise ValueError("every node has left the cluster: give the command again once there is one")
     ours = sources()
     for answer in answers:
         if answer["wrong"]:

@@ -110,10 +110,12 @@ class DaskEngine:
         return list(answers.values())
 
     def _ask(self, function: Any, *arguments: Any, workers: list[str]) -> dict[str, Any]:
+        """What workers answer, or the error that they raise; of those that have left the cluster meanwhile, nothing."""
         answers: dict[str, Any] = _within(
             lambda: self._client.run(function, *arguments, workers=workers, on_error="return")
         )
-        return answers
+        left = {address for address, answer in answers.items() if isinstance(answer, OSError)} - self._workers().keys()
+        return {address: answer for address, answer in answers.items() if address not in left}
 
     def submit(self, request: str) -> Any:
         resources = {GPU: self.need.share} if self.need.gpu else None

@@ -19,7 +19,7 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
 import ray
-from ray.exceptions import RayError
+from ray.exceptions import NodeDiedError, RayError, TaskUnschedulableError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from bench.fingerprint import ROOT
@@ -83,6 +83,8 @@ class RayEngine:
         for reference, host in asked.items():
             try:
                 answers.append(ray.get(reference, timeout=PROBE_SECONDS))
+            except (NodeDiedError, TaskUnschedulableError):  # it has left the cluster: others go on without it
+                continue
             except RayError as error:
                 raise ValueError(f"Ray's node {host} cannot take runs: {_reason(error)}") from error
         return answers

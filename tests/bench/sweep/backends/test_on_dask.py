@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+from typing import ClassVar
 
 import pytest
 
@@ -81,7 +82,8 @@ def test_a_killed_worker_costs_its_run_nothing_but_the_epoch_under_way(cluster, 
     run_id, pid = waiting_run(results)
     (worker,) = set(ancestors(pid)) & workers.keys()
     workers[worker].kill()
-    (odd.parent / "go on").touch()
+    wait_for(lambda: pid not in processes_of(odd.parent), "the end of the run with its worker")
+    (odd.parent / "go on").touch()  # for the other run, should it wait too
     code, _, err = driver.end()
     assert code == 0, err
     assert "2 runs done, 0 failed, 0 not finished" in err
@@ -94,7 +96,7 @@ def test_a_killed_worker_costs_its_run_nothing_but_the_epoch_under_way(cluster, 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("times", "code"), [(1, 75), pytest.param(2, 130, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("times", "code"), [(1, 75), (2, 130)])
 def test_a_signal_ends_the_runs_of_all_workers_in_order_and_two_at_once(cluster, odd, command, times, code):
     results = odd.parent / "results"
     cluster.worker()
@@ -181,3 +183,30 @@ def test_whoever_does_not_answer_is_not_waited_for_for_ever():
     assert on_dask._within(lambda: "an answer") == "an answer"
     with pytest.raises(ClusterLost, match="Dask's scheduler is gone: closed"):
         on_dask._within(lambda: (_ for _ in ()).throw(OSError("closed")))
+
+
+def test_a_worker_that_leaves_while_it_is_asked_is_passed_over_and_one_that_stays_is_named():
+    from bench.sweep.backends.engine import Need
+    from bench.sweep.backends.on_dask import DaskEngine
+
+    worker = {"nthreads": 1, "resources": {}}
+
+    class Client:
+        status = "running"
+        workers: ClassVar[dict] = {"tcp://a": worker, "tcp://b": worker}
+
+        def scheduler_info(self, n_workers):
+            return {"workers": dict(self.workers)}
+
+        def run_on_scheduler(self, function, *arguments): ...
+
+        def run(self, function, *arguments, workers, on_error):
+            self.workers.pop(self.leaving, None)
+            return {"tcp://a": {"host": "a"}, "tcp://b": ConnectionResetError("the other side hung up")}
+
+    client = Client()
+    client.leaving = "nobody"
+    with pytest.raises(ValueError, match=r"Dask's worker tcp://b cannot import .*the other side hung up"):
+        DaskEngine(client, Need(1, False)).probe("", [])
+    client.leaving = "tcp://b"
+    assert DaskEngine(client, Need(1, False)).probe("", []) == [{"host": "a"}]

@@ -42,7 +42,8 @@ def test_a_killed_node_costs_its_run_nothing_but_the_epoch_under_way(cluster, od
         if above & {p.process.pid for ps in node.all_processes.values() for p in ps}
     )
     cluster.remove_node(node, allow_graceful=False)
-    (odd.parent / "go on").touch()
+    wait_for(lambda: pid not in processes_of(odd.parent), "the end of the run with its node")
+    (odd.parent / "go on").touch()  # for the other run, should it wait too
     code, _, err = driver.end()
     cluster.add_node(num_cpus=1)
     assert code == 0, err
@@ -54,7 +55,13 @@ def test_a_killed_node_costs_its_run_nothing_but_the_epoch_under_way(cluster, od
     assert equal(local("wait"), results)
 
 
-@pytest.mark.parametrize(("times", "code"), [(1, 75), pytest.param(2, 130, marks=pytest.mark.slow)])
+def test_a_node_that_died_a_moment_ago_keeps_no_sweep_from_the_others(cluster, odd, command):
+    cluster.remove_node(cluster.add_node(num_cpus=1), allow_graceful=False)  # the cluster hears of it in a while
+    code, _, err = command(words(odd, "results", *on(cluster))).end()
+    assert code == 0, err
+
+
+@pytest.mark.parametrize(("times", "code"), [(1, 75), (2, 130)])
 def test_a_signal_ends_the_runs_of_all_nodes_in_order_and_two_at_once(cluster, odd, command, times, code):
     results = odd.parent / "results"
     driver = command(words(odd, "results", *on(cluster), order="wait"))
