@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if extra:
         _refuse(args.verb, extra)
     try:
-        command = importlib.import_module(f"bench.commands.{args.verb}")
+        command = importlib.import_module(f"bench.commands.{args.verb.replace('-', '_')}")
         code = int(command.main(args))
         sys.stdout.flush()  # here, where a reader that has left is caught
         return code

@@ -39,7 +39,7 @@ TORCHLESS = (
     *("bench.commands.verify", "bench.commands.merge", "bench.commands.clean"),
     *(f"bench.evidence.{path.stem}" for path in sorted((ROOT / "bench" / "evidence").glob("*.py"))),
     *(f"bench.evidence.plots.{path.stem}" for path in sorted((ROOT / "bench" / "evidence" / "plots").glob("*.py"))),
-    *("bench.commands.figures", "bench.commands.beside"),
+    *("bench.commands.figures", "bench.commands.beside", "bench.commands.everything", "bench.evidence.page"),
 )
 
 
@@ -300,8 +300,13 @@ def test_every_package_and_data_file_is_installed():
         for p in (ROOT / package).rglob("*")
         if p.is_file() and p.suffix not in (".py", ".pyc", ".md")  # a page for readers is read where it lies
     }
-    assert {path.suffix for path in others} == {".toml"}
-    assert {path.parent.name for path in others} == {"suites"}
+    places = {path.parent.name: set() for path in others}
+    for path in others:
+        places[path.parent.name].add(f"*{path.suffix}")
+    assert places.keys() == {"suites", "page"}
+    installed = setuptools["package-data"]
+    assert places["suites"] <= set(installed["bench.suites"])
+    assert places["page"] <= set(installed["bench.evidence.page"])
 
 
 def process(code: str, *words: str) -> subprocess.CompletedProcess[str]:

@@ -10,9 +10,13 @@ from bench.arguments.labels import noise
 from bench.arguments.parsing import EPILOG, Parser
 from bench.arguments.running import running
 from bench.arguments.selecting import data_dir, selection
+from bench.arguments.sharing import sharing
 from bench.arguments.tabling import tabling
 
-VERBS = ("run", "status", "table", "plot", "repro", "list", "show", "noise", "doctor", "verify", "merge", "clean")
+VERBS = (
+    *("run", "status", "table", "plot", "report", "repro", "compare", "check-method", "list", "show", "noise"),
+    *("doctor", "verify", "merge", "clean", "export", "leaderboard"),
+)
 LISTED = ("methods", "noise", "datasets", "networks", "suites")
 
 
@@ -63,4 +67,5 @@ def parser() -> Parser:
     )
     doctor.add_argument("--json", action="store_true", help="one JSON document on standard output")
     keeping(verbs)
+    sharing(verbs)
     return top

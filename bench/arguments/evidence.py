@@ -1,4 +1,4 @@
-"""The verbs that make evidence of results: table, plot, repro."""
+"""The verbs that make evidence of results: table, plot, repro; with report, compare and check-method beside them."""
 
 from __future__ import annotations
 
@@ -6,34 +6,55 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from bench.arguments.comparing import check_method, compare
 from bench.arguments.parsing import EPILOG
+from bench.arguments.reporting import report
 from bench.arguments.running import running
-from bench.arguments.selecting import data_dir, results, selection
+from bench.arguments.selecting import data_dir, everything, results, selection
 from bench.arguments.tabling import tabling
 
 SCALES = ("smoke", "short", "full")
 FIGURES = ("png", "svg", "pdf")
+VIEWS = ("accuracy", "rules", "heads", "cost", "rank", "published")
+FORMATS = ("text", "csv", "md", "tex", "html", "json")
 
 
 def evidence(verbs: Any) -> None:
     """Add them."""
     _table(verbs.add_parser("table", help="the accuracy table of a suite, from finished runs"))
     _plot(verbs.add_parser("plot", help="draw the plots of a suite from finished runs"))
+    report(verbs.add_parser("report", help="everything about a suite in one HTML file that opens offline"))
     about = "run the suite of a paper's table; print published, ours, difference, verdict"
     _repro(verbs.add_parser("repro", help=about, epilog=EPILOG))
+    about = "run what is missing; say where a method is better, worse or not separable, and at which cost"
+    compare(verbs.add_parser("compare", help=about, epilog=EPILOG))
+    check_method(verbs.add_parser("check-method", help="hold a method to the contract that every method keeps"))
 
 
 def _table(verb: argparse.ArgumentParser) -> None:
     selection(verb)
     tabling(verb)
-    verb.add_argument("--format", choices=("text", "csv", "md", "tex", "json"), default="text", help="default: text")
+    everything(verb)
+    verb.add_argument(
+        "--view",
+        choices=VIEWS,
+        default="accuracy",
+        help="accuracy (the default); rules: every selection rule side by side, and the oracle gap; heads: each "
+        "network, their mean and the ensemble; cost: networks, epochs, passes and hours against the baseline; rank: "
+        "ranks over the columns; published: each column beside published numbers",
+    )
+    verb.add_argument("--format", choices=FORMATS, default="text", help="default: text")
     verb.add_argument(
         "--allow-incomplete", action="store_true", help="print the table although a stored result is damaged"
+    )
+    verb.add_argument(
+        "--require-complete", action="store_true", help="no table unless every planned run is done (exit code 1)"
     )
 
 
 def _plot(verb: argparse.ArgumentParser) -> None:
     selection(verb)
+    everything(verb)
     verb.add_argument(
         "--kind",
         nargs="+",

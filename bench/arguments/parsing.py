@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 EPILOG = """exit codes: 0 all planned runs are done; 1 some failed; 2 bad usage, nothing was started;
 3 a stored result is damaged; 75 interrupted: the same command goes on; 130 interrupted twice."""
+CLOSE = 0.7  # of two options' spellings, from which on one may have been meant for the other
 
 
 class Parser(argparse.ArgumentParser):
@@ -19,6 +20,6 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         words = message.partition("unrecognized arguments: ")[2].split()
         options = [option for action in self._actions for option in action.option_strings]
-        near = difflib.get_close_matches(words[0].partition("=")[0], options, 1) if words else []
+        near = difflib.get_close_matches(words[0].partition("=")[0], options, 1, CLOSE) if words else []
         hint = f"; did you mean {near[0]}?" if near else ""
         self.exit(2, f"{self.prog}: {message}{hint}\n")

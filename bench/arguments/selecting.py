@@ -8,16 +8,24 @@ from typing import Any
 
 
 def selection(verb: argparse.ArgumentParser) -> None:
+    """A suite by name, or runs by flags."""
     what = verb.add_argument_group("which runs")
     what.add_argument(
         "suite", nargs="?", metavar="SUITE", help="a name of `list suites`, or a .toml file (default: quickstart)"
     )
+    what.add_argument(
+        "--methods", nargs="+", metavar="NAME", help="see `list methods`; path/to/file.py:Class for your own"
+    )
+    setting(what)
+    data_dir(what)
+    results(verb)
+
+
+def setting(what: Any) -> None:
+    """Everything that makes runs besides the suite and the methods."""
     what.add_argument("--dataset", metavar="D", help="instead of a suite: see `list datasets`")
     what.add_argument(
         "--noise", nargs="+", metavar="FAMILY:RATE", help="such as symmetric:0.5 or pairflip:0.45:flips=iid"
-    )
-    what.add_argument(
-        "--methods", nargs="+", metavar="NAME", help="see `list methods`; path/to/file.py:Class for your own"
     )
     what.add_argument("--seeds", nargs="+", metavar="N", help="such as 0-4 or 0 1 2")
     what.add_argument(
@@ -54,8 +62,6 @@ def selection(verb: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--allow-plugin", action="store_true", help="let a suite file name methods by path: their code will be run"
     )
-    data_dir(what)
-    verb.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
 
 
 def data_dir(verb: Any) -> None:
@@ -64,6 +70,13 @@ def data_dir(verb: Any) -> None:
         type=Path,
         metavar="DIR",
         help="folder with the datasets, as torchvision lays them out (default: $LNBENCH_DATA, else a cache folder)",
+    )
+
+
+def everything(verb: Any) -> None:
+    """All that a results folder holds."""
+    verb.add_argument(
+        "--everything", action="store_true", help="instead of a suite: all runs that the results folder holds"
     )
 
 

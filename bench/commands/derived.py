@@ -43,7 +43,7 @@ class Evidence:
     corrupt: dict[str, str] = field(default_factory=dict)
     conflicts: list[Path] = field(default_factory=list)
     stale: set[str] = field(default_factory=set)  # finished by other code than today's
-    infos: dict[str, MethodInfo] = field(default_factory=dict)  # of each method, by its name
+    infos: dict[str, MethodInfo] = field(default_factory=dict)  # of each method whose code is named, by its name
 
     def alarms(self) -> list[str]:
         """What no table may pass over: results that are damaged, and runs that came out in two ways."""
@@ -73,7 +73,8 @@ def gather(store: Store, suite: Suite, runs: list[Planned]) -> Evidence:
     """Read every planned run's result: the only road from a run to a number."""
     results = Results(store, [run.run_id for run in runs])
     found = Evidence(suite, runs, results.payloads, results.facts)
-    found.infos = {name: registry.describe(spec) for name, spec in {r.config.method.name: r.spec for r in runs}.items()}
+    specs = {run.config.method.name: run.spec for run in runs}
+    found.infos = {name: info for name, spec in specs.items() if (info := described(spec)) is not None}
     harness = functools.cache(harness_code)  # not asked for before there is a result
     today = functools.cache(lambda name: (harness(), method_code(found.infos[name].file)))
     with without_collector():
@@ -87,12 +88,21 @@ def gather(store: Store, suite: Suite, runs: list[Planned]) -> Evidence:
                 found.corrupt[run.run_id] = str(error)
                 continue
             if facts is not None:
-                if facts.code != today(run.config.method.name):
+                if run.config.method.name in found.infos and facts.code != today(run.config.method.name):
                     found.stale.add(run.run_id)
             elif folder.state() is State.FAILED:
                 found.failed[run.run_id] = str((folder.last_failure() or {}).get("message", "failed"))
     results.remember()
     return found
+
+
+@functools.cache
+def described(spec: str) -> MethodInfo | None:
+    """What is known of a method, by its name or by "file.py:Class"; None of a class from elsewhere named by its record.
+
+    Such a name, as "mine.Class", does not say where the file is; nobody else's code is looked for.
+    """
+    return registry.describe(spec) if ":" in spec or spec in registry.available() else None
 
 
 def _once(kind: type[Any], inputs: object, make: Callable[[], Any]) -> Any:

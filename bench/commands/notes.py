@@ -18,7 +18,7 @@ def of(found: Evidence) -> list[str]:
 def _preset(found: Evidence) -> list[str]:
     """The hyper-parameters that the preset sets in place of a method's defaults."""
     said = {}
-    for run in {run.config.method.name: run for run in found.runs}.values():
+    for run in {run.config.method.name: run for run in found.runs if run.config.method.name in found.infos}.values():
         own = {field.name: field.default for field in found.infos[run.config.method.name].fields}
         other = [f"{name}={value}" for name, value in run.defaults.items() if value != own[name]]
         if other:

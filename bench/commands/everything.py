@@ -1,0 +1,89 @@
+"""All runs that a results folder holds, whatever suites they belong to, as if one suite had planned them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from bench import config as cfg
+from bench.commands import derived
+from bench.data import datasets
+from bench.data.noisy import spec_of
+from bench.sweep import grid
+from bench.sweep.grid import Planned, Suite
+from bench.sweep.store import Corrupt, Store
+from methods.fields import MethodInfo
+
+NAME = "everything"
+
+
+def gather(store: Store, data_dir: Path | None = None) -> derived.Evidence:
+    """Read every run of a folder; ValueError if there is none.
+
+    Code of methods from elsewhere is not looked for, so nothing is known of these but what their records say. Runs
+    that were planned and never started have no folder, and are not known here.
+    """
+    runs, corrupt = [], {}
+    for run_id in store.run_ids():
+        try:
+            data = store.run(run_id).config()
+            if data is not None:
+                runs.append(_run(cfg.RunConfig.from_dict(data), run_id, data_dir))
+        except Corrupt as error:
+            corrupt[run_id] = str(error)
+        except ValueError as error:  # the settings of another version of the harness
+            corrupt[run_id] = f"{store.runs / run_id / 'config.json'}: {error}"
+    if not runs:
+        raise ValueError("\n".join(corrupt.values()) or f"there is no run under {store.root}")
+    runs.sort(key=_place)
+    found = derived.gather(store, _suite(store, runs), runs)
+    found.corrupt |= corrupt
+    return found
+
+
+def _suite(store: Store, runs: Sequence[Planned]) -> Suite:
+    """A suite that stands for all the runs."""
+    methods = tuple(dict.fromkeys(run.config.method.name for run in runs))
+    sets = ", ".join(dict.fromkeys(run.config.dataset.name for run in runs))
+    noise = tuple(dict.fromkeys(run.noise for run in runs))
+    seeds = tuple(sorted({run.config.seed for run in runs}))
+    return Suite(NAME, sets, noise, methods, seeds, f"all {len(runs):,} runs under {store.root}")
+
+
+def _run(config: cfg.RunConfig, run_id: str, data_dir: Path | None) -> Planned:
+    method = derived.described(config.method.name)
+    data = _dataset(config, data_dir)
+    defaults = _defaults(config, method)
+    networks = method.num_networks if method else 1
+    return Planned(config, config.method.name, run_id, str(spec_of(config.noise)), networks, data, defaults)
+
+
+def _defaults(config: cfg.RunConfig, method: MethodInfo | None) -> dict[str, Any]:
+    """The hyper-parameters of the run's preset, or its own where nobody knows them."""
+    if method is None:
+        return config.method.params
+    params: dict[str, Any] = {}
+    for preset in (config.train.preset, f"{config.train.preset}:{config.dataset.name}"):
+        params = grid.merge(params, method.presets.get(preset, {}).get("params", {}))
+    return method.resolve(params)
+
+
+def _dataset(config: cfg.RunConfig, data_dir: Path | None) -> datasets.DatasetInfo:
+    """What is known of a run's data set; of one that is not at hand, its name and digest."""
+    try:
+        info = datasets.info(config.dataset.name, data_dir)
+    except ValueError:  # somebody's own files
+        name, digest = config.dataset.name, config.dataset.digest
+        return datasets.DatasetInfo(name, 0, 0, 0, (0, 0, 0), 255, (), (), (), digest, "", "")
+    return info if info.digest == config.dataset.digest else replace(info, digest=config.dataset.digest)
+
+
+def _place(run: Planned) -> tuple[Any, ...]:
+    """The control first, then by name; noise by family and rate."""
+    config = run.config
+    method = derived.described(config.method.name)
+    control = method is not None and method.num_networks == 1 and not method.fields and not method.needs
+    noise = (config.noise.family, config.noise.rate or 0.0, run.noise)
+    return not control, config.method.name, config.dataset.name, *noise, config.seed, config.noise.seed
