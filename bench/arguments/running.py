@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import argparse
 
+Group = argparse._ArgumentGroup
 BACKENDS = ("local", "ray", "dask", "slurm")
 
 
 def running(run: argparse.ArgumentParser) -> None:
-    how = run.add_argument_group("how to run them (changes no number)")
+    """Add all of them."""
+    _how(run.add_argument_group("how to run them (changes no number)"))
+    _limits(run.add_argument_group("when to give up"))
+    _where(run.add_argument_group("where to run them (changes no number)"))
+
+
+def _how(how: Group) -> None:
     how.add_argument("--download", action="store_true", help="fetch a missing dataset into that folder")
     how.add_argument(
         "--devices",
@@ -75,7 +82,9 @@ def running(run: argparse.ArgumentParser) -> None:
         "from it; the record tells)",
     )
     how.add_argument("--tensorboard", action="store_true", help="write scalars for TensorBoard beside the records")
-    limits = run.add_argument_group("when to give up")
+
+
+def _limits(limits: Group) -> None:
     limits.add_argument("--run-limit", type=float, metavar="SECONDS", help="of one attempt at a run (default: none)")
     limits.add_argument(
         "--stall-limit",
@@ -91,7 +100,9 @@ def running(run: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="how long a sweep waits for a full or failing disk before it ends with 75 (default: 3600)",
     )
-    where = run.add_argument_group("where to run them (changes no number)")
+
+
+def _where(where: Group) -> None:
     where.add_argument(
         "--backend",
         choices=BACKENDS,

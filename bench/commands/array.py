@@ -19,7 +19,7 @@ from bench.sweep.backends import on_slurm
 from bench.sweep.backends.on_slurm import Array, Layout
 from bench.sweep.grid import Planned, Suite
 from bench.sweep.job import Exit
-from bench.sweep.store import State, Store
+from bench.sweep.store import FINISHED, State, Store
 
 # what this command alone is about, or has been done before an element starts
 HERE = {"backend", "address", "jobs", "slurm", "wait", "shard", "dry_run", "download"}
@@ -115,7 +115,7 @@ def _await(store: Store, todo: Sequence[Planned], array: Array) -> list[Planned]
                 if state is State.RUNNING and run_id not in begun:
                     begun.add(run_id)
                     progress.started(run, place)
-                elif state in (State.DONE, State.DIVERGED):
+                elif state in FINISHED:
                     del left[run_id]
                     progress.ended(run, Outcome(run_id, state))
             if gone is not None and time.monotonic() - gone > ARRIVAL_SECONDS:

@@ -136,8 +136,13 @@ def _exit_code(found: derived.Evidence, mine: Sequence[Planned], sweep: Sweep | 
         return Exit.INTERRUPTED
     if sweep is not None and sweep.halted:
         _note(sweep.halted)
-    failed = any(run.run_id in found.failed for run in mine)
-    return 1 if failed else Exit.INTERRUPTED  # a run that was stopped from outside has not failed
+    if any(run.run_id in found.failed for run in mine):
+        return 1
+    if sweep is not None and not sweep.halted:
+        count = sum(run.run_id not in found.facts for run in mine)
+        left = "1 run is" if count == 1 else f"{count} runs are"
+        _note(f"{left} not done: something else than this sweep keeps stopping them; the same command goes on")
+    return Exit.INTERRUPTED
 
 
 def _explain(store: Store, run: Planned, message: str) -> None:

@@ -18,7 +18,7 @@ from bench.sweep import heartbeat, watchdog
 from bench.sweep.devices import Slot
 from bench.sweep.grid import Planned
 from bench.sweep.job import CLASSES, RESOURCES, SHARE, STORAGE_ERRORS, Exit, Job
-from bench.sweep.store import RunFolder, State
+from bench.sweep.store import FINISHED, RunFolder, State
 
 if TYPE_CHECKING:
     from bench.sweep.executor import Sweep
@@ -69,7 +69,7 @@ def make(sweep: Sweep, run: Planned, slot: Slot, alone: bool) -> Outcome | Again
             return Outcome(run.run_id, folder.state())
         end = _attempt(sweep, run, slot, folder, failures)
         state = folder.state()
-        if state in (State.DONE, State.DIVERGED):
+        if state in FINISHED:
             return Outcome(run.run_id, state)
         if end.code == Exit.BUSY and end.silent:
             return Again.LATER  # another launcher trains it; it will be done, or ours

@@ -30,7 +30,7 @@ from bench.sweep.job import STORAGE_ERRORS, Job
 from bench.sweep.leases import Leases
 from bench.sweep.packing import Packing
 from bench.sweep.storage import Storage
-from bench.sweep.store import RunFolder, State, Store
+from bench.sweep.store import FINISHED, RunFolder, State, Store
 
 # what every run imports sooner or later; torch.optim imports the compiler's package on first use, which takes a second
 PRELOADED = ("torch", "torch._dynamo", "numpy")
@@ -202,7 +202,7 @@ def _on_slot(sweep: Sweep, run: Planned, slot: Slot, reporter: Reporter, several
     trial = Trial(run.run_id, run.config.method.name, run.noise)
     if outcome.state is State.FAILED:
         sweep.heed(sweep.breaker.failed(trial, slot.name, outcome.failure, several))
-    elif outcome.state in (State.DONE, State.DIVERGED):
+    elif outcome.state in FINISHED:
         sweep.heed(sweep.breaker.done(trial, slot.name, several))
     outcome = Outcome(run.run_id, outcome.state, outcome.failure, outcome.message, time.monotonic() - started)
     reporter.ended(run, outcome)

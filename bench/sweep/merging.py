@@ -95,8 +95,8 @@ class Merge:
             except ValueError as error:
                 self.done.refuse(source.runs / run_id, error)
             except OSError as error:
-                if not str(error.filename or "").startswith(str(source.root)):  # of the target: no run will fare better
-                    raise
+                if not error.filename or not Path(error.filename).is_relative_to(source.root):
+                    raise  # of the target: no run will fare better
                 self.done.refuse(source.runs / run_id, error)
 
     def _run(self, finished: Finished) -> None:
@@ -200,7 +200,7 @@ class Merge:
             check(data)
         except FileNotFoundError:
             return
-        except ValueError as error:
+        except (ValueError, OSError) as error:
             self.done.refuse(path, error)
             return
         self._write(there, data, replace=True)

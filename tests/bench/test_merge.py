@@ -74,6 +74,27 @@ def counts(out: str) -> dict[str, int]:
     return {kind: int(number) for number, kind in found}
 
 
+def test_what_the_target_refuses_ends_the_merge_although_its_name_begins_like_a_source(shards, tmp_path, say):
+    source = shards[0].rename(tmp_path / "a")
+    (tmp_path / "ab" / "runs").mkdir(parents=True)
+    for run_id in Store(source).run_ids():
+        (tmp_path / "ab" / "runs" / run_id).write_text("in the way", encoding="utf-8")
+    code, out, err = say("merge", str(source), "--results", str(tmp_path / "ab"))
+    assert code == 1
+    assert f"stopped: {tmp_path / 'ab' / 'runs'}/" in out + err
+    assert counts(out)["runs copied"] == 0
+
+
+def test_a_card_that_cannot_be_read_costs_nothing_else(shards, target, say):
+    card = next(iter(sorted((shards[0] / "noise").glob("n*.json"))))
+    card.unlink()
+    card.mkdir()
+    code, out, err = say("merge", str(shards[0]), "--results", str(target))
+    assert code == 3
+    assert str(card) in out + err
+    assert Store(target).run_ids() == Store(shards[0]).run_ids()
+
+
 # --- what is right
 
 

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from bench import cli
+from bench import cli, hardware
 from bench.arguments import parser
 from bench.commands import dry_run
 from bench.commands.words import words
@@ -71,6 +71,18 @@ def test_a_precision_left_to_the_machine_is_chosen_without_the_gpus_of_the_nodes
     assert cli.main(["run", *TINY, *more]) == 2
     assert cli.main(["run", *TINY, *more, "--backend", "slurm", "--slurm", "gres=gpu:1"]) == 0
     assert "#SBATCH --gres=gpu:1\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("devices", "asked"), [("cpu", "cpu"), ("auto", "auto"), ("cuda", "auto")])
+def test_the_precision_for_a_cluster_is_chosen_for_the_cpus_if_the_runs_are_sent_there(
+    devices, asked, tmp_path, monkeypatch
+):
+    chosen = []
+    monkeypatch.setattr(dry_run, "describe", lambda *_, **__: None)
+    monkeypatch.setattr(hardware, "choose", lambda where: chosen.append(where) or hardware.Choice("float32", ""))
+    more = ["--results", str(tmp_path / "results"), "--set", "precision=auto", "--devices", devices, "--dry-run"]
+    assert cli.main(["run", *TINY, *more, "--backend", "slurm"]) == 0
+    assert chosen == [asked]
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from bench.files import publish
 from bench.sweep import devices, shard
 from bench.sweep.grid import Planned
 from bench.sweep.job import Exit
-from bench.sweep.store import State, Store
+from bench.sweep.store import FINISHED, Store
 
 FRUITLESS = 3  # times in a row that an element has brought no run one epoch further: then it is not queued again
 SIGNALS = (signal.SIGUSR2, signal.SIGTERM)
@@ -76,7 +76,7 @@ def _standing(args: argparse.Namespace, runs: Sequence[Planned]) -> int:
     store, standing = Store(args.results), 0
     for one in runs:
         folder = store.run(one.run_id)
-        done = folder.state(quick=True) in (State.DONE, State.DIVERGED)
+        done = folder.state(quick=True) in FINISHED
         standing += one.config.train.epochs if done else folder.epochs_done()
     return standing
 

@@ -15,6 +15,7 @@ import pytest
 from bench import cli
 from bench.commands import derived, preflight
 from bench.files import canonical
+from bench.sweep import attempts as attempting
 from bench.sweep import breaker, executor, interruption, storage
 from bench.sweep.devices import Slot
 from bench.sweep.executor import Sweep
@@ -573,6 +574,45 @@ def test_f7_a_second_ctrl_c_kills_the_runs_at_once_and_ends_with_130(drive, odd,
     assert time.monotonic() - started < 5
     assert "Traceback" not in err
     assert children_of(tmp_path / "results") == []
+
+
+HANGING = """
+import sys, time
+from types import SimpleNamespace
+from bench.sweep.interruption import stopped_by_signals
+
+sweep = SimpleNamespace(signals=0, signal_number=0, reason="", halted="", children=[1], stop=lambda *_: time.sleep(60))
+with stopped_by_signals(sweep):
+    print("ready", flush=True)
+    while True:
+        time.sleep(0.01)
+        print(sweep.signals, flush=True)
+"""
+
+
+def test_f7_a_third_signal_leaves_at_once_although_nothing_ends_the_runs():
+    process = subprocess.Popen(
+        [sys.executable, "-c", HANGING], env={"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "ready\n"
+    for number in range(1, 3):
+        process.send_signal(signal.SIGTERM)
+        while process.stdout.readline() != f"{number}\n":
+            assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    process.stdout.close()
+    assert process.wait(10) == 128 + signal.SIGTERM
+
+
+def test_runs_that_somebody_else_keeps_stopping_end_with_75_and_a_line_that_says_so(
+    command, odd, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(attempting, "HEARSAY_SECONDS", 0.01)
+    argv = words(odd, f"odd.Odd.order=signal {int(signal.SIGTERM)}", "odd.Odd.times=9", "--seeds", "0")
+    assert command(*argv) == Exit.INTERRUPTED
+    said = "1 run is not done: something else than this sweep keeps stopping them; the same command goes on"
+    assert said in capsys.readouterr().err
+    assert command(*argv) == Exit.INTERRUPTED  # and is no failure
 
 
 def test_f38_a_run_that_another_launcher_holds_is_waited_for_and_no_failure(plan, launch, tmp_path):

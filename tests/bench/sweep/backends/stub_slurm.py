@@ -38,6 +38,10 @@ def elements(words: list[str]) -> int:
         while restarts == 0 or again.exists():
             again.unlink(missing_ok=True)
             told = {"SLURM_ARRAY_TASK_ID": task, "SLURM_JOB_ID": f"{JOB}_{task}", "SLURM_CPUS_ON_NODE": "1"}
+            if (FOLDER / "broken").exists():  # the node has no Python, say
+                log = Path(options["output"].replace("%a", task).replace("%%", "%"))
+                log.write_text("slurmstepd: error: no \x1b[31mpython here\n\n")
+                break
             with open(options["output"].replace("%a", task).replace("%%", "%"), "ab") as log:
                 process = subprocess.Popen(["bash", words[0]], env={**os.environ, **told}, stdout=log, stderr=log)
                 (FOLDER / "pid").write_text(str(process.pid))

@@ -19,6 +19,7 @@ from bench.sweep.backends import element, on_slurm
 from bench.sweep.backends.on_slurm import Layout
 from bench.sweep.store import Store
 
+from . import conftest as backends
 from .conftest import equal, payloads, processes_of, wait_for, waiting_run, words
 
 STUB = Path(__file__).with_name("stub_slurm.py")
@@ -57,6 +58,19 @@ def test_an_array_does_the_runs_shard_by_shard_and_wait_prints_the_table_of_a_lo
     assert json.loads((folder / "job.json").read_text())["job"] == "77"
     assert (folder / "array.sh").read_text().startswith("#!/bin/bash\n#SBATCH --job-name=lnbench-")
     assert equal(local(""), results)
+
+
+def test_an_array_of_which_no_element_comes_as_far_as_a_run_ends_with_1_and_the_last_words_of_a_log(
+    stub, odd, command, monkeypatch
+):
+    (stub / "broken").touch()
+    quick = "from bench.commands import array as a\na.LOOK_SECONDS, a.ASK_SECONDS, a.ARRIVAL_SECONDS = 0.05, 0.1, 0.2\n"
+    monkeypatch.setattr(backends, "DRIVER", quick + backends.DRIVER)
+    code, _, err = command(words(odd, "results", *SLURM, "--wait")).end()
+    assert code == 1
+    last = r"array 77 has ended with 2 of 2 runs open: slurmstepd: error: no \S*python here \(\S+\.log\)\n"
+    assert re.search(last, err)
+    assert "\x1b" not in err
 
 
 def test_an_element_that_slurm_warns_ends_in_order_and_is_queued_again(stub, odd, command, local):
