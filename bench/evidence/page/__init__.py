@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
+PARSED = 'const DATA = JSON.parse(document.getElementById("data").textContent);'
 
 
 def render(template: str, *, scripts: tuple[str, ...] = (), data: object = None, **context: Any) -> str:
@@ -22,7 +23,8 @@ def render(template: str, *, scripts: tuple[str, ...] = (), data: object = None,
     `scripts` are files beside this one, run in that order; `data` is any JSON value, which they find parsed as `DATA`.
     An unknown name in a template raises.
     """
-    text = "\n".join(source(name) for name in scripts)
+    parsed = [PARSED] if scripts and data is not None else []
+    text = "\n".join([*parsed, *(source(name) for name in scripts)])
     page: str = (
         _environment()
         .get_template(template)
