@@ -16,7 +16,7 @@ from bench.evidence.records import RULES
 from bench.evidence.statistics import ALPHA
 from bench.sweep.store import FINISHED
 
-ELSEWHERE = "none: this is for the text that quotes these numbers"
+ELSEWHERE = f"{UNKNOWN}: for the text that quotes these numbers to say"
 LISTED = 12
 
 
@@ -49,7 +49,7 @@ def _data(subject: Subject) -> list[tuple[str, str]]:
         ("Data set, and how many samples each part has", f"{header['dataset']}: {header['samples']}"),
         ("Which version of the data", f"digest {_every(sorted(digests))}"),
         ("How the parts were made", f"a share of {_every(sorted(held))} of the training set is held out with its "
-         "noisy labels, drawn by the noise seed; the test set is the official one"),
+         "noisy labels, drawn by the noise seed; the test set is that of the data set, the same for every run"),
         ("Data left out", excluded),
         ("Wrong labels", f"{len(noise)} sets, the same for every method of a column and seed; their ids, rates and "
          "matrices are under Noise"),
@@ -120,7 +120,6 @@ def _compute(subject: Subject) -> list[tuple[str, str]]:
     return [
         ("Computing infrastructure", kinds or UNKNOWN),
         ("Time", (f"{hours:.2f} hours of runs, one after the other" if made else UNKNOWN) + also),
-        ("Time of runs that failed", UNKNOWN + ", but for the ends of their attempts"),
         ("Energy", UNKNOWN),
     ]
 

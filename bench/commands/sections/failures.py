@@ -10,6 +10,10 @@ from bench.sweep.grid import Planned
 from bench.sweep.heartbeat import epochs_of
 from bench.sweep.store import State
 
+HEADINGS = (
+    *(("state", "short"), ("method", "short"), ("column", "short"), ("seed", "number"), ("run_id", "short")),
+    *(("message", "long"), ("epochs", "number"), ("log", "long"), ("command", "long")),
+)  # with what their cells look like
 TRACE = 40  # last lines of a traceback
 KINDS = 30  # of traceback that are printed
 
@@ -28,6 +32,7 @@ def of(subject: Subject) -> dict[str, Any]:
             kinds.setdefault((state_text(state), message, trace), []).append(run_id)
     frequent = sorted(kinds.items(), key=lambda kind: -len(kind[1]))
     return {
+        "headings": HEADINGS,
         "rows": rows,
         "kinds": [
             {"state": state, "message": message, "traceback": trace, "count": len(ids), "example": ids[0]}

@@ -156,7 +156,8 @@
     if (epoch !== null) for (const end of ["x1", "x2"]) scene.pointer.setAttribute(end, scene.x(epoch));
     for (const line of lines) list.querySelector(`[data-row="${line.row}"] output`).textContent = textOf(line);
     const where = epoch === null ? "after the last epoch" : `after epoch ${epoch + 1}`;
-    const best = visible.filter((line) => textOf(line) !== "–").slice(0, 4).map((line) => `${told.rows[line.row]} ${textOf(line)}`);
+    const height = (line) => line.mean[placeOf(line.epochs)];
+    const best = visible.filter((line) => textOf(line) !== "–").sort((a, b) => height(b) - height(a)).slice(0, 4).map((line) => `${told.rows[line.row]} ${textOf(line)}`);
     const more = visible.length > 4 ? `, and ${visible.length - 4} more beside the plot` : "";
     reading.textContent = visible.length ? `${column}, ${where}: ${best.join("; ")}${more}` : "no row is shown";
   }
