@@ -34,7 +34,8 @@ class Traced(Summary):
 class Line:
     """Mean per epoch over the `counts` runs that reached it, their sample sd, and the band of one sd around the mean.
 
-    The sd of one run is NaN. The band stays within what the measure can be. `ends` are (epoch, value) of runs that diverged.
+    The sd of one run is NaN. The band stays within what the measure can be. `ends` are (epoch, value) of runs that
+    diverged.
     """
 
     mean: NDArray[np.float64]

@@ -8,9 +8,9 @@ from functools import cached_property
 from typing import Any
 
 from bench.commands import derived, figures
-from bench.commands.select import data_dir_of
 from bench.commands.sections import origins, words_of_runs
 from bench.commands.sections.origins import Origins
+from bench.commands.select import data_dir_of
 from bench.commands.words import cell_command, command
 from bench.evidence.cells import Table
 from bench.evidence.records import HEADLINE, RULES, Summary

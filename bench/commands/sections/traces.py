@@ -79,10 +79,16 @@ def _measure(grouping: Grouping, name: str, lines: Lines, stride: int) -> dict[s
     places = _places(grouping)
     scale = 10_000 if name in MEASURES and MEASURES[name].scale == 1 else 100
     told = [
-        [*places[key], len(line.mean), line.runs, _whole(line.mean, stride, scale), _whole(line.sd, stride, scale),
-         _ends(line, scale)]
+        [
+            *places[key],
+            len(line.mean),
+            line.runs,
+            _whole(line.mean, stride, scale),
+            _whole(line.sd, stride, scale),
+            _ends(line, scale),
+        ]
         for key, line in lines.items()
-    ]  # fmt: skip
+    ]
     most = 100.0 if name not in MEASURES else MEASURES[name].most
     return {"name": name, "title": TITLES[name], "scale": scale, "most": most, "lines": told, "runs": None}
 
