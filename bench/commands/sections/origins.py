@@ -72,7 +72,7 @@ def _provenance(store: Store, run_id: str, payload: str) -> Mapping[str, Any]:
     return {}
 
 
-def _number(value: object) -> float | None:
+def _number(value: Any) -> float | None:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     return float(value) if number and abs(value) <= sys.float_info.max else None
 

@@ -107,7 +107,8 @@ def kept(length: int, stride: int) -> list[int]:
 
 
 def _whole(values: NDArray[np.float64], stride: int, scale: int) -> list[int | None]:
-    return [round(scale * float(values[e])) if np.isfinite(values[e]) else None for e in kept(len(values), stride)]
+    scaled = [scale * float(values[epoch]) for epoch in kept(len(values), stride)]
+    return [round(value) if np.isfinite(value) else None for value in scaled]
 
 
 def _ends(line: Line, scale: int) -> list[list[int]]:
