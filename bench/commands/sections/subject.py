@@ -116,6 +116,6 @@ class Subject:
 
     def remembered(self, name: str, make: Any, *more: Any) -> Any:
         """What a section computes from the records, or computed before from the same."""
-        found = self.found
-        order = [[run.run_id, found.digests.get(run.run_id)] for run in found.runs]
+        found, digests = self.found, self.found.digests
+        order = [[run.run_id, digests.get(run.run_id)] for run in found.runs]
         return derived.remembered([name, order, found.methods, found.columns, *more], make)
