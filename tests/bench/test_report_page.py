@@ -11,6 +11,7 @@ import pytest
 
 from bench import cli
 from bench.commands.select import planned
+from bench.evidence.page import inert
 from bench.files import canonical
 from bench.sweep.result import seal
 from bench.sweep.store import Store
@@ -231,6 +232,25 @@ def test_a_run_that_diverged_is_marked_where_it_ended(shown, made):
         "all => all.filter(one => / 8l|m0-8l-8 8$/.test(one.getAttribute('d'))).length"
     )
     assert crosses == 1
+
+
+def test_of_many_rows_no_bands_are_drawn_and_the_page_says_so(made, opened, tmp_path):
+    curves = json.loads(json.dumps(made.data["curves"]))
+    curves["rows"] = [f"row {number}" for number in range(13)]
+    first = curves["measures"][0]
+    first["lines"] = [[number, *first["lines"][0][1:]] for number in range(13)]
+    page = made.page.read_text(encoding="utf-8")
+    before = re.search(r'(?<=id="data">).*?(?=</script>)', page)
+    told = inert(made.data | {"curves": curves | {"measures": [first | {"runs": None}]}})
+    path = tmp_path / "many.html"
+    path.write_text(page[: before.start()] + told + page[before.end() :], encoding="utf-8")
+    shown = opened(path)
+    assert (shown.locator("#plot .line").count() >= 13, shown.locator("#plot .band").count()) == (True, 0)
+    assert reading(shown).endswith(", and 9 more beside the plot; bands are drawn of 12 rows at most")
+    assert shown.locator("#singles").is_disabled()
+    shown.locator("#rows input").first.uncheck()
+    assert shown.locator("#plot .band").count() == 12
+    assert text(shown.locator("#plot .title")) == "accuracy on test, % · symmetric 10%"
 
 
 def test_on_a_phone_nothing_is_wider_than_the_page(made, opened):
