@@ -84,7 +84,7 @@ def write(
     asked for cannot be drawn.
     """
     found = ground.found
-    inputs = {"runs": found.digests, "order": [found.methods, found.columns], "code": _code()}
+    inputs = {"runs": found.digests, "order": [found.methods, found.columns], "code": drawing_code()}
     known, files = _previous(folder / MANIFEST, inputs)
     skipped: dict[str, str] = {}
     stems: dict[str, list[str]] = {}
@@ -97,7 +97,7 @@ def write(
         if isinstance(before, str):
             skipped[kind] = before
             continue
-        drawn = _figures(ground, kind)
+        drawn = figures_of(ground, kind)
         if isinstance(drawn, str):
             skipped[kind] = drawn
         else:
@@ -132,7 +132,7 @@ def listed() -> str:
     return "\n".join(["from the records alone:", *lines, "only when asked for, because they read more:", *more])
 
 
-def _figures(ground: Ground, kind: str) -> dict[str, Figure] | str:
+def figures_of(ground: Ground, kind: str) -> dict[str, Figure] | str:
     """Figures by the stem of their files; the reason why there is none."""
     from bench.evidence.plots import Nothing
 
@@ -184,7 +184,7 @@ def _sound(what: object) -> bool:
     return isinstance(what, str)
 
 
-def _code() -> str:
+def drawing_code() -> str:
     """Digest of the drawing code: plots of an older one are not taken for today's."""
     digest = hashlib.sha256()
     for path in [Path(__file__), *sorted(EVIDENCE.rglob("*.py"))]:

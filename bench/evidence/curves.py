@@ -32,9 +32,10 @@ class Traced(Summary):
 
 @dataclass(frozen=True)
 class Line:
-    """Mean per epoch over the runs that reached it, and the band of one sample sd around it.
+    """Mean per epoch over the `counts` runs that reached it, their sample sd, and the band of one sd around the mean.
 
-    The band stays within what the measure can be. `ends` are (epoch, value) of runs that diverged.
+    The sd of one run is NaN. The band stays within what the measure can be. `ends` are (epoch, value) of runs that
+    diverged.
     """
 
     mean: NDArray[np.float64]
@@ -42,6 +43,8 @@ class Line:
     high: NDArray[np.float64]
     ends: tuple[tuple[int, float], ...]
     runs: int
+    sd: NDArray[np.float64]
+    counts: NDArray[np.int64]
 
 
 Lines = dict[tuple[str, Column], Line]
@@ -72,6 +75,16 @@ def lines_of(grouping: Grouping, name: str) -> Lines:
 def accuracy_lines(grouping: Grouping, head: str = HEADLINE) -> Lines:
     """Return the lines of accuracy on test, averaged over the heads that make the number asked for."""
     return _lines(grouping, Measure(lambda payload: _test_curve(payload, reported_heads(payload, head))))
+
+
+def run_curve(run: Payload, name: str) -> NDArray[np.float64] | None:
+    """Return one run's line of "accuracy" or a measure of `MEASURES`, NaN where an epoch has no number."""
+    if name == "accuracy":
+        scale, curve = 100.0, _test_curve(run, reported_heads(run))
+    else:
+        scale, measure = MEASURES[name].scale, MEASURES[name]
+        curve = run["curves"][name] if isinstance(run, Traced) else measure.of(run)
+    return None if curve is None else scale * np.asarray(curve, dtype=np.float64)
 
 
 def _lines(grouping: Grouping, measure: Measure) -> Lines:
@@ -107,7 +120,7 @@ def _average(row: Group, column: Column, measure: Measure) -> Line | None:
     low, high = mean - sd, mean + sd
     if measure.most is not None:
         low, high = np.clip(low, 0, measure.most), np.clip(high, 0, measure.most)
-    return Line(mean, low, high, ends, len(runs))
+    return Line(mean, low, high, ends, len(runs), np.where(n > 1, sd, np.nan), n)
 
 
 def _packed(curve: Curve | None) -> NDArray[np.float64] | None:
