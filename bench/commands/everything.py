@@ -30,7 +30,7 @@ def gather(store: Store, data_dir: Path | None = None) -> derived.Evidence:
         try:
             data = store.run(run_id).config()
             if data is not None:
-                runs.append(_run(cfg.RunConfig.from_dict(data), run_id, data_dir))
+                runs.append(run_of(cfg.RunConfig.from_dict(data), run_id, data_dir))
         except Corrupt as error:
             corrupt[run_id] = str(error)
         except ValueError as error:  # the settings of another version of the harness
@@ -52,7 +52,8 @@ def _suite(store: Store, runs: Sequence[Planned]) -> Suite:
     return Suite(NAME, sets, noise, methods, seeds, f"all {len(runs):,} runs under {store.root}")
 
 
-def _run(config: cfg.RunConfig, run_id: str, data_dir: Path | None) -> Planned:
+def run_of(config: cfg.RunConfig, run_id: str, data_dir: Path | None = None) -> Planned:
+    """A run as a suite would have planned it, by its configuration alone."""
     method = derived.described(config.method.name)
     data = _dataset(config, data_dir)
     defaults = _defaults(config, method)

@@ -1,4 +1,4 @@
-"""What an export holds: finished runs that were found sound, with what they rest on, and nothing that names a machine."""
+"""What an export holds: finished runs that were found sound, with what they rest on."""
 
 from __future__ import annotations
 
@@ -54,7 +54,9 @@ class Export:
         labels: dict[str, str] = {}
         for run in self.runs:
             folder = self.store.run(run.run_id)
-            two_ways = [f"{path}: a second finisher found other numbers than result.json" for path in folder.conflicts()]
+            two_ways = [
+                f"{path}: a second finisher found other numbers than result.json" for path in folder.conflicts()
+            ]
             self.alarms += two_ways
             try:
                 found = inspect(folder)
@@ -181,7 +183,7 @@ class Export:
             yield f"noise/{name}.npz", read_regular(self.store.noise / f"{name}.npz")
 
     def _suites(self) -> Iterator[tuple[str, bytes]]:
-        """The suite as it is stored when it is begun, with what the machine has chosen for it; or all that are stored."""
+        """The suite as it is stored when it is begun, with what was chosen for it; or all that are stored."""
         if self.whole:
             for path in sorted(self.store.suites.glob("*/**/*.json")):
                 place = str(path.relative_to(self.store.root))
@@ -192,7 +194,8 @@ class Export:
         folder, name = f"suites/{self.suite.name}", f"{sha256(data)[:12]}.json"
         chosen = self.store.chosen(self.suite.name, self.suite.to_dict())
         if chosen is None:  # flags have cut it out of the one that was begun
-            chosen = next(({"precision": run.config.train.precision} for run in self.runs if run.auto), None)
+            precisions = [str(run.config.train.precision) for run in self.runs if run.auto]
+            chosen = {"precision": precisions[0]} if precisions else {}
         yield f"{folder}/{name}", data
         if chosen:
             yield f"{folder}/chosen/{name}", canonical(chosen)

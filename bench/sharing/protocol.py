@@ -12,6 +12,7 @@ from bench.evidence.records import check_rule, noise_text
 from bench.files import canonical, sha256
 
 Config = Mapping[str, Any]
+Cell = tuple[bytes, tuple[int, ...]]  # noise as canonical JSON; seed and noise seed
 RECIPE = "uniform"  # the preset by which all methods are trained alike; any other is each method's own recipe
 OF_RECIPES = ("preset", "precision")  # all that training has in common then
 DIFFERENCES = 3  # that are named
@@ -19,7 +20,7 @@ DIFFERENCES = 3  # that are named
 
 @dataclass(frozen=True)
 class Protocol:
-    """One setting of everything but noise, method and seeds; which noise (specs without seed), which seeds, which epoch.
+    """One setting of everything but noise, method and seeds; noise (specs without seed), seeds, and the rule.
 
     Every method is run once for each noise and each (seed, noise seed).
     """
@@ -37,7 +38,7 @@ class Protocol:
         return sha256(canonical(parts))[:12]
 
     @cached_property
-    def cells(self) -> frozenset[tuple[bytes, tuple[int, ...]]]:
+    def cells(self) -> frozenset[Cell]:
         """Every (noise, seeds) that a method is to be run for."""
         return frozenset((canonical(spec), seeds) for spec in self.noise for seeds in self.seeds)
 
@@ -65,7 +66,7 @@ def setting_of(config: Config) -> dict[str, Any]:
     return {"dataset": config["dataset"], "train": train, "protocol": config["protocol"]}
 
 
-def cell_of(config: Config) -> tuple[bytes, tuple[int, ...]]:
+def cell_of(config: Config) -> Cell:
     """Noise and seeds of a run, as a protocol's cells have them."""
     return canonical(_spec(config)), (config["seed"], config["noise"]["seed"])
 

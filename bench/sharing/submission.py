@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -103,6 +102,8 @@ class Submission:
                 raise ValueError(f"{name} has no size and digest")
         if not any(name.endswith("/result.json") for name in self.files):
             raise ValueError("it lists no run")
+        if RAW not in self.files:
+            raise ValueError(f"it does not list {RAW}")
         for protocol in self.protocols:
             protocol.checked()
         return self
@@ -122,8 +123,3 @@ def is_link(text: str) -> bool:
         return parts.scheme in ("http", "https") and bool(parts.hostname) and not set(text) & set(" <>\"'`\\")
     except ValueError:
         return False
-
-
-def code_of(config: Mapping[str, Any]) -> str:
-    """The name of the file that holds the source of a method of one's own."""
-    return f"code/{str(config['method']['name']).rpartition('.')[0]}.py"
