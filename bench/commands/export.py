@@ -68,6 +68,6 @@ def _text(export: Export, out: Path, fresh: bool) -> str:
         lines.append(f"  methods of one's own: {', '.join(own)}, {how}")
     if places := list(dict.fromkeys(export.places)):
         more = f" and {len(places) - 1} more" if len(places) > 1 else ""
-        lines.append(f"  to be read in it: records and suite name folders of this machine, {places[0]}{more}")
+        lines.append(f"  to be read in it: folders of this machine, in commands or the suite: {places[0]}{more}")
     size = f"{out.stat().st_size / 2**20:.1f} MiB"
     return "\n".join([*lines, f"written: {out} ({size})" if fresh else f"{out} ({size}) holds the same already"])

@@ -39,11 +39,8 @@ class Line:
     rank: float | None
     cells: tuple[dict[str, Any], ...]
     date: str
-    commit: str
-    version: str
     code: str
     source: str
-    device: str
 
 
 @dataclass(frozen=True)
@@ -160,11 +157,8 @@ class _Maker:
             rank=rank,
             cells=tuple(self._cell(cell, marks) for cell in row.cells),
             date=max(told.started for told in runs)[:10] or DASH,
-            commit=_usual(told.commit[:10] + told.commit[40:] for told in runs) or DASH,
-            version=one.version,
             code=", ".join(code[:8] for code in codes),
             source=_source(method, codes, one),
-            device=_usual(f"{told.device}, torch {told.torch}" for told in runs),
         )
 
     def _cell(self, cell: Cell, marks: bool) -> dict[str, Any]:
@@ -186,6 +180,7 @@ class _Maker:
         facts = {
             "number": f"{RULES[self.protocol.rule]}, in %: mean ± sample sd over seeds (runs)",
             "samples": "" if table is None else table.header["samples"],
+            "rank": "mean of the ranks in the columns, 1 for the highest mean; equal means share theirs",
             "seeds": ", ".join(map(str, seeds)),
             "noise": ", ".join(self.protocol.columns),
             "training": ", ".join(f"{name} {train[name]}" for name in TRAINING if name in train),
@@ -215,7 +210,24 @@ def _source(method: str, codes: Sequence[str], one: Checked) -> str:
 def _usual(values: Any) -> str:
     """The most frequent of some texts, and that there are others."""
     counts = Counter(values).most_common()
+    if not counts:
+        return ""
     return f"{counts[0][0]}" + (f" and {len(counts) - 1} others" if len(counts) > 1 else "")
+
+
+def _made(one: Checked) -> list[str]:
+    """Harness, commit, device and time of a submission's runs, by their records."""
+    if not one.runs:
+        return []
+    days = sorted({told.started[:10] for told in one.runs if told.started})
+    when = [" to ".join(dict.fromkeys((days[0], days[-1])))] if days else []
+    commits = _usual(told.commit[:10] + told.commit[40:] for told in one.runs if told.commit)
+    devices = _usual(f"{told.device}, torch {told.torch}" for told in one.runs if told.device)
+    return [
+        *when,
+        f"lnbench {one.version}" + (f", commit {commits}" if commits else ""),
+        *([devices] if devices else []),
+    ]
 
 
 def as_dict(entries: Entries) -> dict[str, Any]:
@@ -229,11 +241,8 @@ def as_dict(entries: Entries) -> dict[str, Any]:
                 "by": one.by,
                 "link": one.link,
             },
-            **{"verdict": one.verdict, "reasons": [*one.faults, *one.gaps], "notes": one.notes},
-            **{
-                "runs": len(one.runs),
-                "methods": sorted({r.method for r in one.runs}),
-            },
+            **{"verdict": one.verdict, "reasons": [*one.faults, *one.gaps], "notes": one.notes, "made": _made(one)},
+            **{"runs": len(one.runs), "methods": sorted({told.method for told in one.runs})},
         }
         for one in entries.checked
     ]

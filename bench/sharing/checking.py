@@ -20,7 +20,7 @@ from bench.evidence import records, recount
 from bench.evidence.records import HEADLINE, RULES, Summary
 from bench.files import canonical, check_name, read_regular, sha256
 from bench.fingerprint import method_code, sources
-from bench.sharing import archive, protocol
+from bench.sharing import archive, beside, protocol
 from bench.sharing.protocol import Protocol
 from bench.sharing.submission import RAW, Submission
 from bench.sharing.told import Told, gaps, told_by
@@ -138,6 +138,7 @@ class _Check:
 
     def run(self) -> bool:
         """Check everything; say whether nothing was left unchecked for want of data."""
+        self.found.faults += beside.faults(self.store.root, self.submission)
         runs = self._records()
         skipped = self._second_road(runs)
         if not self.found.faults:

@@ -58,7 +58,7 @@ def gaps(protocols: Sequence[Protocol], runs: Sequence[Told], given: Mapping[str
         for told in runs:
             if told.protocol == one.key:
                 rows.setdefault(told.method, []).append(told)
-        for method, own in rows.items():
+        for method, own in sorted(rows.items()):
             for params, some in _variants(own).items():
                 if missing := one.cells - {told.cell for told in some}:
                     found.append(_gap(f"{method} {params}".strip(), one, missing))
