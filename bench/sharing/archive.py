@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import io
 import os
 import re
 import shutil
@@ -219,11 +220,13 @@ def _same_bytes(name: str, data: bytes, submission: Submission) -> None:
 
 def _check_stored(name: str, data: bytes) -> None:
     """Arrays that a harness writes are not compressed: none may grow beyond its file when it is read."""
-    from io import BytesIO
-
-    with contextlib.suppress(*_UNREADABLE), zipfile.ZipFile(BytesIO(data)) as arrays:
-        if any(array.compress_type != zipfile.ZIP_STORED for array in arrays.infolist()):
-            raise Unsound(f"{name} holds compressed arrays, which no harness writes")
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as arrays:
+            stored = all(array.compress_type == zipfile.ZIP_STORED for array in arrays.infolist())
+    except _UNREADABLE:
+        raise Unsound(f"{name} holds no arrays") from None
+    if not stored:
+        raise Unsound(f"{name} holds compressed arrays, which no harness writes")
 
 
 def _checked_folder(folder: Path) -> Submission:

@@ -90,7 +90,8 @@ class Submission:
             submission: Submission = cfg.typed(cls, told, "submission")
             return submission._checked()
         except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
-            raise ValueError(f"{MANIFEST}: {str(error).splitlines()[0][:LONGEST] if str(error) else error!r}") from None
+            reason = next(iter(str(error).splitlines()), type(error).__name__)
+            raise ValueError(f"{MANIFEST}: {reason[:LONGEST]}") from None
 
     def _checked(self) -> Submission:
         for kind in ("name", "by", "link"):

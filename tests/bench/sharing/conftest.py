@@ -43,7 +43,7 @@ def packed(files: Mapping[str, bytes], path: Path) -> Path:
     """A plain archive of these files."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in files.items():
-            archive.writestr(zipfile.ZipInfo(name), data)
+            archive.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)
     return path
 
 
@@ -116,7 +116,7 @@ class Board:
 
 
 @pytest.fixture(scope="session")
-def _archive(_trained: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+def archived(_trained: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
     path = tmp_path_factory.mktemp("archive") / "one.zip"
     about = ["--name", "Ours", "--by", "A group", "--link", "https://example.org/paper"]
     assert cli.main(["export", *WORDS, "--results", str(_trained), "--out", str(path), *about]) == 0
@@ -147,9 +147,9 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Own:
 
 
 @pytest.fixture
-def files(_archive: bytes) -> Files:
+def files(archived: bytes) -> Files:
     """What the archive of the suite's eight runs holds."""
-    with zipfile.ZipFile(io.BytesIO(_archive)) as archive:
+    with zipfile.ZipFile(io.BytesIO(archived)) as archive:
         return {name: archive.read(name) for name in archive.namelist()}
 
 

@@ -281,13 +281,13 @@ def test_a_damaged_archive_is_refused_whole_and_the_others_are_merged(files, run
     good, bad, there = packed(files, tmp_path / "good.zip"), tmp_path / "bad.zip", tmp_path / "there"
     name = next(name for name in files if name.endswith("result.json"))
     packed({**files, name: files[name][:-1] + b" "}, bad)
-    code, said, err = say("merge", bad, good, "--results", there)
+    code, _, err = say("merge", bad, good, "--results", there)
     assert code == 3
     assert err == f"{bad}: {name}: its digest is not the one in submission.json\n"
     assert len(Store(there).run_ids()) == 8
     shutil.rmtree(there)
-    code, said, err = say("merge", bad, "--results", there)
-    assert (code, there.exists()) == (3, False)
+    assert say("merge", bad, "--results", there)[0] == 3
+    assert not there.exists()
 
 
 def test_a_damaged_record_that_is_listed_as_it_is_is_named_by_the_archive(files, tmp_path, say):
@@ -313,7 +313,7 @@ def test_a_merge_that_is_killed_leaves_a_temporary_folder_that_the_next_removes(
     assert sorted(path.name for path in tmp_path.iterdir()) == [young.name, "one.zip"]
 
 
-def test_entries_of_an_archive_are_plain_files_of_one_date(_archive):
-    with zipfile.ZipFile(io.BytesIO(_archive)) as found:
+def test_entries_of_an_archive_are_plain_files_of_one_date(archived):
+    with zipfile.ZipFile(io.BytesIO(archived)) as found:
         facts = {(entry.date_time, entry.external_attr >> 16, entry.create_system) for entry in found.infolist()}
     assert facts == {((1980, 1, 1, 0, 0, 0), 0o100644, 3)}

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import io
-import json
 import stat
 import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +13,7 @@ import pytest
 from bench.files import canonical, sha256
 from bench.sharing import archive
 from bench.sharing.submission import Submission
-from tests.bench.sharing.conftest import packed, relisted, told
+from tests.bench.sharing.conftest import packed, record, relisted, resealed, told
 
 
 def flip(data: bytes) -> bytes:
@@ -53,24 +51,21 @@ def test_one_changed_byte_is_noticed_where_the_list_was_made_again(kind, files, 
     assert board.refusal()
 
 
-def test_every_changed_byte_of_the_list_is_noticed_or_changes_words_alone(files):
-    data = files["submission.json"]
-    kept = {"name", "by", "link"}
-    honest = json.loads(data)
+def test_a_changed_byte_of_the_list_is_refused_or_is_another_list(files):
+    data, refused = files["submission.json"], 0
     for place in range(0, len(data), 97):
         changed = bytearray(data)
         changed[place] ^= 1
         try:
-            found = json.loads(Submission.from_bytes(bytes(changed)).to_bytes())
+            assert Submission.from_bytes(bytes(changed)).to_bytes() != data
         except ValueError as error:
-            assert str(error).startswith("submission.json: ")
-            continue
-        assert any(found[name] != honest[name] for name in found.keys() - kept) or found != honest
+            refused += str(error).startswith("submission.json: ")
+    assert refused > 10
 
 
-def test_cut_short_at_any_place_it_is_refused(_archive, board):
-    for end in (0, 10, len(_archive) // 2, len(_archive) - 1):
-        board.put(_archive[:end])
+def test_cut_short_at_any_place_it_is_refused(archived, board):
+    for end in (0, 10, len(archived) // 2, len(archived) - 1):
+        board.put(archived[:end])
         assert "no sound archive" in board.refusal()
 
 
@@ -132,8 +127,8 @@ def test_folders_that_were_packed_with_it_do_no_harm(files, board):
 
 def test_a_bomb_is_refused_by_the_size_that_is_listed(files, board, monkeypatch):
     name = first(files, ".npy")
-    board.put({**files, name: bytes(50_000_000)})
-    assert board.refusal() == f"{name} has 50,000,000 bytes, {len(files[name]):,} by submission.json"
+    board.put({**files, name: bytes(5_000_000)})
+    assert board.refusal() == f"{name} has 5,000,000 bytes, {len(files[name]):,} by submission.json"
     monkeypatch.setattr(archive, "MOST_BYTES", 1_000_000)
     assert "bytes unpacked, 1,000,000 are allowed" in board.refusal()
 
@@ -147,13 +142,10 @@ def test_a_bomb_that_lists_its_size_is_refused_by_what_is_allowed(files, board, 
 
 def test_an_entry_that_lies_about_its_size_is_never_unpacked_beyond_it(files, board):
     name = first(files, ".npy")
-    path = packed({**files, name: bytes(20_000_000)}, board.folder / "one.zip")
-    real = len(files[name])
-    data = path.read_bytes()
-    crc = zlib.crc32(bytes(20_000_000)).to_bytes(4, "little")
-    for size in {m for m in (data.count(crc),)}:
-        assert size == 2  # the entry's own head and the directory at the end
-    data = data.replace((20_000_000).to_bytes(4, "little"), real.to_bytes(4, "little"))
+    path = packed({**files, name: bytes(5_000_001)}, board.folder / "one.zip")
+    real, data = len(files[name]), path.read_bytes()
+    assert data.count((5_000_001).to_bytes(4, "little")) == 2  # in the entry's own head, and in the list at the end
+    data = data.replace((5_000_001).to_bytes(4, "little"), real.to_bytes(4, "little"))
     path.write_bytes(data)
     assert board.refusal()
 
@@ -167,20 +159,20 @@ def test_a_bomb_within_label_arrays_is_refused(files, board):
     assert board.refusal() == f"{name} holds compressed arrays, which no harness writes"
 
 
-@pytest.mark.parametrize("shape", ["(1000000000000000,)", "(10,) ", "'no shape'"])
-def test_predictions_that_claim_to_be_huge_are_refused(shape, files, board):
-    place, _ = first(files, "result.json").rpartition("result.json")[0], None
-    found = json.loads(files[f"{place}result.json"])
-    head = f"{{'descr': '<i8', 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
-    data = b"\x93NUMPY\x01\x00v\x00" + head.encode()
-    old = found["payload"]["predictions_sha256"]
-    found["payload"]["predictions_sha256"] = sha256(data)
-    from bench.sweep.result import seal
+def with_predictions(files, data):
+    """A run that has these bytes for its predictions, with every digest made right again."""
+    place, found = record(files)
+    payload = found["payload"]
+    kept = {name: held for name, held in files.items() if not name.startswith(f"{place}predictions-")}
+    kept[f"{place}predictions-{sha256(data)[:16]}.npy"] = data
+    changed = payload | {"predictions_sha256": sha256(data)}
+    return relisted(resealed(kept, place, changed, found["provenance"]))
 
-    changed = {n: d for n, d in files.items() if n != f"{place}predictions-{old[:16]}.npy"}
-    changed[f"{place}predictions-{sha256(data)[:16]}.npy"] = data
-    changed[f"{place}result.json"] = seal(found["payload"], found["provenance"])
-    board.put(relisted(changed))
+
+@pytest.mark.parametrize("shape", ["(1000000000000000,)", "(10,)", "(-1,)", "'no shape'"])
+def test_predictions_that_claim_what_they_are_not_are_refused(shape, files, board):
+    head = f"{{'descr': '<i8', 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
+    board.put(with_predictions(files, b"\x93NUMPY\x01\x00v\x00" + head.encode()))
     assert board.refusal()
 
 
@@ -189,19 +181,10 @@ def test_predictions_of_objects_are_refused_and_run_nothing(files, board, tmp_pa
         def __reduce__(self):
             return Path.touch, (tmp_path / "ran",)
 
-    place = first(files, "result.json").removesuffix("result.json")
-    found = json.loads(files[f"{place}result.json"])
     out = io.BytesIO()
     np.save(out, np.array([Evil()], dtype=object), allow_pickle=True)
-    data, old = out.getvalue(), found["payload"]["predictions_sha256"]
-    found["payload"]["predictions_sha256"] = sha256(data)
-    from bench.sweep.result import seal
-
-    changed = {n: d for n, d in files.items() if n != f"{place}predictions-{old[:16]}.npy"}
-    changed[f"{place}predictions-{sha256(data)[:16]}.npy"] = data
-    changed[f"{place}result.json"] = seal(found["payload"], found["provenance"])
-    board.put(relisted(changed))
-    assert board.refusal()
+    board.put(with_predictions(files, out.getvalue()))
+    assert "Object arrays cannot be loaded" in board.refusal()
     assert not (tmp_path / "ran").exists()
 
 
