@@ -23,10 +23,10 @@ from bench.fingerprint import method_code, sources
 from bench.sharing import archive, beside, protocol
 from bench.sharing.protocol import Protocol
 from bench.sharing.submission import RAW, Submission
-from bench.sharing.told import Told, gaps, told_by
+from bench.sharing.told import Told, check_shape, gaps, told_by
 from bench.sweep.finished import inspect
 from bench.sweep.grid import Planned
-from bench.sweep.store import Store
+from bench.sweep.store import Corrupt, Store
 from bench.sweep.verifying import Report, Verifier
 from methods import registry
 
@@ -163,11 +163,12 @@ class _Check:
             try:
                 finished = inspect(self.store.run(run_id))
                 if finished is None:
-                    raise ValueError(f"runs/{run_id} holds no result.json")
+                    raise ValueError("it holds no result.json")
+                check_shape(finished.result.payload)
                 check_name("method", str(finished.result.payload["config"]["method"]["name"]))
                 planned = everything.run_of(cfg.RunConfig.from_dict(finished.result.payload["config"]), run_id)
             except ValueError as error:
-                self._wrong(error)
+                self._wrong(error if isinstance(error, Corrupt) else f"runs/{run_id}: {error}")
                 continue
             config = finished.result.payload["config"]
             if (key := self._place(config, strays)) is not None:

@@ -43,6 +43,7 @@ class Export:
     rule: str = "last"
     whole: bool = False  # the suite is a folder's all
     finished: dict[str, Finished] = field(default_factory=dict)  # without the bytes of their records
+    records: dict[str, str] = field(default_factory=dict)  # run_id -> sha256 of its result.json
     summaries: list[Summary] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)  # runs by state
     alarms: list[str] = field(default_factory=list)
@@ -87,8 +88,9 @@ class Export:
         for attempt in attempts if isinstance(attempts, list) else []:
             words = attempt.get("command") if isinstance(attempt, dict) else None
             self.places += [str(word) for word in words or [] if FOLDER.search(str(word))]
-        lean = replace(found.result, payload={}, provenance={})
-        self.finished[found.folder.run_id] = replace(found, data=b"", result=lean)
+        run_id, lean = found.folder.run_id, replace(found.result, payload={}, provenance={})
+        self.records[run_id] = sha256(found.data)
+        self.finished[run_id] = replace(found, data=b"", result=lean)
 
     def _check_labels(self, path: Path, noise_id: str) -> None:
         try:
@@ -157,7 +159,7 @@ class Export:
         yield RAW, raw(self.summaries)
         for run_id, found in sorted(self.finished.items()):
             folder, record = found.folder, found.folder.result_bytes()
-            if record is None or folder.opened(record).payload_sha256 != found.result.payload_sha256:
+            if record is None or sha256(record) != self.records[run_id]:
                 raise ValueError(f"{folder.path}: was changed while it was exported")
             yield f"runs/{run_id}/config.json", read_regular(folder.path / "config.json")
             for name, digest in sorted(found.digests.items()):

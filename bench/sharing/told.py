@@ -15,6 +15,9 @@ from bench.sharing.protocol import Cell, Protocol
 from bench.sharing.submission import Given
 from bench.sweep.finished import Finished
 
+TEXTS = ("noise_id", "code", "method_code", "device_kind", "dataset_digest")
+LISTS = ("heads", "headline", "needs")
+
 
 @dataclass
 class Told:
@@ -48,6 +51,21 @@ def told_by(finished: Finished, key: str) -> Told:
     commit = str(last.get("commit", ""))[:40] + (" with changes" if last.get("dirty") else "")
     told = dict(records.summary(payload))
     return Told(finished.folder.run_id, finished.result.payload_sha256, key, told, commit=commit, **made)
+
+
+def check_shape(payload: Mapping[str, Any]) -> None:
+    """Raise ValueError unless what tables and pages show of a valid record has the types that a harness writes."""
+    for name in TEXTS:
+        if not isinstance(payload[name], str):
+            raise ValueError(f"{name} must be a text, got {payload[name]!r:.60}")
+    for name in LISTS:
+        if not isinstance(payload[name], list) or not all(isinstance(word, str) for word in payload[name]):
+            raise ValueError(f"{name} must be a list of texts, got {payload[name]!r:.60}")
+    heads, headline = payload["heads"], payload["headline"]
+    if len(set(heads)) != len(heads) or not headline or not set(headline) <= set(heads):
+        raise ValueError(f"headline must name some of the heads {', '.join(heads)}, got {headline!r:.60}")
+    if type(payload["num_networks"]) is not int or payload["num_networks"] < 1:
+        raise ValueError(f"num_networks must be a whole number above 0, got {payload['num_networks']!r:.60}")
 
 
 def gaps(protocols: Sequence[Protocol], runs: Sequence[Told], given: Mapping[str, Given]) -> list[str]:

@@ -10,7 +10,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -169,6 +172,45 @@ def test_the_source_of_an_own_method_is_enclosed_when_asked_and_if_it_is_the_one
         own.path.write_text(text)
     changed = "--with-code: mine.py is no longer the code that the runs of mine.Mine were made by"
     assert (code, err) == (2, f"run_bench.py export: {changed}\n")
+
+
+@contextmanager
+def as_somebody_else(folder: Path) -> Iterator[None]:
+    """Nothing in the folder can be written, as to a user who is not its owner."""
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+        for path in (folder, *folder.rglob("*")):
+            path.chmod(0o755)
+
+
+def test_a_read_only_folder_is_exported_and_checked_and_its_page_goes_elsewhere(trained, suite, files, board, say):
+    if os.geteuid() == 0 and not all(path.stat().st_mode & 0o001 for path in (ROOT, *ROOT.parents)):
+        pytest.skip("root can write everywhere, and nobody else may read this checkout")
+    board.put(files)  # whatever is imported late is imported here
+    assert say("leaderboard", board.folder)[0] == 0
+    with tempfile.TemporaryDirectory() as place:  # of pytest's folders, others may not even list the names
+        os.chmod(place, 0o777)
+        results, there = Path(place, "results"), Path(place, "board")
+        shutil.copytree(trained, results)
+        with as_somebody_else(results):
+            assert say("export", *suite, "--results", results, "--out", Path(place, "one.zip"))[0] == 0
+        there.mkdir()
+        shutil.copy(Path(place, "one.zip"), there)
+        with as_somebody_else(there):
+            assert say("leaderboard", there, "--check")[0] == 0
+            code, _, err = say("leaderboard", there)
+            assert code == 2
+            assert err.startswith(f"run_bench.py leaderboard: {there / 'leaderboard.html'}")
+            assert err.endswith(": Permission denied\n")
+            assert say("leaderboard", there, "--out", Path(place, "page.html"))[0] == 0
+        assert [path.name for path in there.iterdir()] == ["one.zip"]
 
 
 # --- what is wrong

@@ -258,3 +258,37 @@ def test_a_protocol_that_claims_fewer_seeds_than_there_are_runs_is_refused(files
     said["protocols"][0]["seeds"] = [[0, 0]]
     board.put({**files, "submission.json": canonical(said)})
     assert board.refusal() == "4 runs keep another protocol: noise or seeds that it does not name"
+
+
+# --- what a record may say
+
+VALUES = ("<b>", None, [7])
+
+
+def small(files):
+    """The submission of one run alone."""
+    place, _ = record(files)
+    return {name: data for name, data in files.items() if not name.startswith("runs/") or name.startswith(place)}
+
+
+def test_a_record_of_other_types_is_refused_or_harmless_and_ends_no_check(files, board, say):
+    one = small(files)
+    place, found = record(one)
+    payload, provenance = found["payload"], found["provenance"]
+    for name in sorted(payload.keys() - {"config", "run_id"}):
+        for number, value in enumerate(VALUES):
+            changed = resealed(one, place, payload | {name: value}, provenance)
+            board.put(relisted(changed, name=f"{name} {number}"), f"{name}-{number}.zip")
+    for number, value in enumerate((*VALUES, [{"command": 3, "started": 5}], ["x"])):
+        changed = resealed(one, place, payload, provenance | {"attempts": value})
+        board.put(relisted(changed, name=f"attempts {number}"), f"attempts-{number}.zip")
+    code, said = board.check()
+    assert code == 3
+    verdicts = {one["name"]: one["verdict"] for one in said["submissions"]}
+    harmless = {name.split()[0] for name, verdict in verdicts.items() if verdict != "refused"}
+    # what no table and no page shows may be anything
+    assert harmless <= {"attempts", "paper", "parameters", "forward_samples", "dataset_digest", "device_kind"} | {
+        *("code", "method_code", "needs", "diverged", "num_networks")
+    }
+    assert all(len(reason) < 310 for one in said["submissions"] for reason in one["reasons"])
+    assert say("leaderboard", board.folder)[0] == 0
