@@ -30,7 +30,7 @@ def gather(store: Store, data_dir: Path | None = None) -> derived.Evidence:
         try:
             data = store.run(run_id).config()
             if data is not None:
-                runs.append(run_of(cfg.RunConfig.from_dict(data), run_id, data_dir))
+                runs.append(_run(cfg.RunConfig.from_dict(data), run_id, data_dir))
         except Corrupt as error:
             corrupt[run_id] = str(error)
         except ValueError as error:  # the settings of another version of the harness
@@ -52,16 +52,15 @@ def _suite(store: Store, runs: Sequence[Planned]) -> Suite:
     return Suite(NAME, sets, noise, methods, seeds, f"all {len(runs):,} runs under {store.root}")
 
 
-def run_of(config: cfg.RunConfig, run_id: str, data_dir: Path | None = None) -> Planned:
-    """A run as a suite would have planned it, by its configuration alone."""
+def _run(config: cfg.RunConfig, run_id: str, data_dir: Path | None) -> Planned:
     method = derived.described(config.method.name)
     data = _dataset(config, data_dir)
-    defaults = _defaults(config, method)
+    defaults = defaults_of(config, method)
     networks = method.num_networks if method else 1
     return Planned(config, config.method.name, run_id, str(spec_of(config.noise)), networks, data, defaults)
 
 
-def _defaults(config: cfg.RunConfig, method: MethodInfo | None) -> dict[str, Any]:
+def defaults_of(config: cfg.RunConfig, method: MethodInfo | None) -> dict[str, Any]:
     """The hyper-parameters of the run's preset, or its own where nobody knows them."""
     if method is None:
         return config.method.params

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from bench import config as cfg
-from bench.commands import everything
+from bench.commands import derived, everything
 from bench.evidence.cells import DAGGER, DASH, Cell, Row, Table
 from bench.evidence.records import RULES, Summary
 from bench.sharing.checking import Checked
@@ -192,8 +192,8 @@ class _Maker:
 
 
 def _defaults(told: Told) -> Mapping[str, Any]:
-    run = everything.run_of(cfg.RunConfig.from_dict(told.summary["config"]), told.run_id)
-    return run.defaults
+    config = cfg.RunConfig.from_dict(told.summary["config"])
+    return everything.defaults_of(config, derived.described(config.method.name))
 
 
 def _source(method: str, codes: Sequence[str], one: Checked) -> str:

@@ -11,21 +11,19 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from bench import cache
 from bench import config as cfg
-from bench.commands import everything
 from bench.evidence import records, recount
 from bench.evidence.records import HEADLINE, RULES, Summary
 from bench.files import canonical, check_name, read_regular, sha256
 from bench.fingerprint import method_code, sources
-from bench.sharing import archive, beside, protocol
+from bench.sharing import archive, beside, places, protocol
 from bench.sharing.protocol import Protocol
 from bench.sharing.submission import RAW, Submission
 from bench.sharing.told import Told, check_shape, gaps, told_by
 from bench.sweep.finished import inspect
-from bench.sweep.grid import Planned
 from bench.sweep.store import Corrupt, Store
 from bench.sweep.verifying import Report, Verifier
 from methods import registry
@@ -118,6 +116,13 @@ def _shorten(found: Checked) -> None:
         reasons[:] = [*lines[:SHOWN], *more]
 
 
+class Run(NamedTuple):
+    """A run that is told of."""
+
+    run_id: str
+    config: cfg.RunConfig
+
+
 class _Check:
     """The check of one submission whose files are those that it lists."""
 
@@ -156,7 +161,7 @@ class _Check:
     def _wrong(self, reason: object) -> None:
         self.found.faults.append(str(reason).replace(f"{self.store.root}/", ""))
 
-    def _records(self) -> list[Planned]:
+    def _records(self) -> list[Run]:
         """Open every record by the harness's own rules; return the runs that a protocol asks for."""
         runs, strays = [], Counter[str]()
         for run_id in self.store.run_ids():
@@ -166,14 +171,15 @@ class _Check:
                     raise ValueError("it holds no result.json")
                 check_shape(finished.result.payload)
                 check_name("method", str(finished.result.payload["config"]["method"]["name"]))
-                planned = everything.run_of(cfg.RunConfig.from_dict(finished.result.payload["config"]), run_id)
+                run = Run(run_id, cfg.RunConfig.from_dict(finished.result.payload["config"]))
+                places.check(run.config)
             except ValueError as error:
                 self._wrong(error if isinstance(error, Corrupt) else f"runs/{run_id}: {error}")
                 continue
             config = finished.result.payload["config"]
             if (key := self._place(config, strays)) is not None:
                 self.found.runs.append(told_by(finished, key))
-                runs.append(planned)
+                runs.append(run)
         for reason, n in strays.items():
             self._wrong(f"{n} {'run keeps' if n == 1 else 'runs keep'} another protocol: {reason}")
         if not runs and not self.found.faults:
@@ -194,15 +200,16 @@ class _Check:
         strays[what] += 1
         return None
 
-    def _second_road(self, runs: Sequence[Planned]) -> list[str]:
+    def _second_road(self, runs: Sequence[Run]) -> list[str]:
         """Open, count and draw again by code of its own what the records say; return what could not be checked."""
         skipped: list[str] = []
         for some in _by_data(runs):
             report = Report()
-            again = Verifier(self.store, some, self.data_dir, report).run()
+            folder = places.folder_of(some[0].config, self.data_dir, self.store.root)
+            again = Verifier(self.store, some, folder, report).run()
             for violation in report.violations:
                 self._wrong(f"{violation.file}: {violation.reason}")
-            skipped += report.skipped
+            skipped += [reason.replace(f"{self.store.root}/", "") for reason in report.skipped]
             self.found.notes += [note for note in report.notes if not note.startswith("runs of other suites")]
             for told in self.found.runs:
                 if told.run_id in again:
@@ -234,7 +241,7 @@ class _Check:
                         self._wrong(f"{RAW}: {told.run_id}, {rule}, {head} is {cell}, the record says {value}")
                         return
 
-    def _code(self, runs: Sequence[Planned]) -> None:
+    def _code(self, runs: Sequence[Run]) -> None:
         """Say of each method that is not this harness's what is known of its source."""
         for run in runs:
             name = run.config.method.name
@@ -250,9 +257,9 @@ class _Check:
                 self.found.enclosed[name] = "source enclosed; that its runs were made by it cannot be shown here"
 
 
-def _by_data(runs: Sequence[Planned]) -> list[list[Planned]]:
+def _by_data(runs: Sequence[Run]) -> list[list[Run]]:
     """Runs sorted by data set: a verifier reads one."""
-    found: dict[tuple[str, str], list[Planned]] = {}
+    found: dict[tuple[str, str], list[Run]] = {}
     for run in runs:
         found.setdefault((run.config.dataset.name, run.config.dataset.digest), []).append(run)
     return list(found.values())

@@ -292,3 +292,46 @@ def test_a_record_of_other_types_is_refused_or_harmless_and_ends_no_check(files,
     }
     assert all(len(reason) < 310 for one in said["submissions"] for reason in one["reasons"])
     assert say("leaderboard", board.folder)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("part", "change", "message"),
+    [
+        ("dataset", {"name": "/etc/"}, "'/etc/' is no data set"),
+        ("dataset", {"name": "../../x.npz"}, "'../../x.npz' is no data set"),
+        (
+            "noise",
+            {"family": "file", "options": {"path": "/etc/passwd", "sha256": ""}},
+            "the noise is read from '/etc/",
+        ),
+        ("noise", {"family": "file", "options": {"path": "a", "sha256": "../b"}}, "the noise is read from 'a', which"),
+        ("noise", {"family": "openset", "options": {"source": "/etc/"}}, "the noise takes images of '/etc/', which is"),
+    ],
+    ids=lambda value: str(value)[:40] if isinstance(value, dict) else "",
+)
+def test_a_run_that_names_a_place_of_this_machine_is_refused_before_anybody_looks(part, change, message, files, board):
+    one = small(files)
+    place, found = record(one)
+    payload = found["payload"]
+    payload["config"][part] |= change
+    board.put(relisted(resealed(one, place, payload, found["provenance"])))
+    refusal = board.refusal()
+    assert refusal.startswith(f"runs/{payload['run_id'][:1]}")
+    assert message in refusal
+
+
+def test_data_of_ones_own_are_looked_for_only_where_somebody_says(files, board, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.npz").write_bytes(b"not to be read")
+    one = small(files)
+    place, found = record(one)
+    payload = found["payload"]
+    payload["config"]["dataset"]["name"] = "mine.npz"
+    said = told(one)["protocols"]
+    said[0]["setting"]["dataset"]["name"] = "mine.npz"
+    board.put(relisted(resealed(one, place, payload, found["provenance"]), protocols=said))
+    code, found = board.check()
+    (note,) = found["submissions"][0]["notes"]
+    assert code == 1
+    assert note.startswith("not checked: predictions against test labels, and labels drawn again: ")
+    assert "data/mine.npz" in note
