@@ -44,7 +44,7 @@ def test_one_changed_byte_of_any_file_is_noticed(kind, files, board):
     assert board.refusal() == f"{name}: its digest is not the one in submission.json"
 
 
-@pytest.mark.parametrize("kind", set(KINDS) - {"raw data"})
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "raw data"])
 def test_one_changed_byte_is_noticed_where_the_list_was_made_again(kind, files, board):
     name = first(files, *KINDS[kind])
     board.put(relisted({**files, name: flip(files[name])}))
