@@ -42,6 +42,8 @@ TORCHLESS = (
     *("bench.commands.figures", "bench.commands.beside", "bench.commands.everything", "bench.evidence.page"),
     "bench.commands.report",
     *(f"bench.commands.sections.{path.stem}" for path in sorted((ROOT / "bench/commands/sections").glob("*.py"))),
+    *("bench.commands.export", "bench.commands.leaderboard"),
+    *(f"bench.sharing.{path.stem}" for path in sorted((ROOT / "bench" / "sharing").glob("[a-z]*.py"))),
 )
 
 

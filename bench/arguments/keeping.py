@@ -19,8 +19,10 @@ def keeping(verbs: Any) -> None:
         "--rerun", type=int, default=0, metavar="K", help="train K finished runs again, too, and compare their payloads"
     )
     verify.add_argument("--json", action="store_true", help="one JSON document on standard output")
-    merge = verbs.add_parser("merge", help="bring results of other folders, such as those of shards, into one")
-    merge.add_argument("folders", nargs="+", type=Path, metavar="DIR", help="results folders to read")
+    merge = verbs.add_parser(
+        "merge", help="bring results of other folders, as of shards, or of archives of `export`, into one"
+    )
+    merge.add_argument("folders", nargs="+", type=Path, metavar="DIR", help="results folders, or archives, to read")
     merge.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
     merge.add_argument("--dry-run", action="store_true", help="say what would be copied; copy nothing")
     clean = verbs.add_parser("clean", help="remove what is no result; asks first")

@@ -55,12 +55,12 @@ def _suite(store: Store, runs: Sequence[Planned]) -> Suite:
 def _run(config: cfg.RunConfig, run_id: str, data_dir: Path | None) -> Planned:
     method = derived.described(config.method.name)
     data = _dataset(config, data_dir)
-    defaults = _defaults(config, method)
+    defaults = defaults_of(config, method)
     networks = method.num_networks if method else 1
     return Planned(config, config.method.name, run_id, str(spec_of(config.noise)), networks, data, defaults)
 
 
-def _defaults(config: cfg.RunConfig, method: MethodInfo | None) -> dict[str, Any]:
+def defaults_of(config: cfg.RunConfig, method: MethodInfo | None) -> dict[str, Any]:
     """The hyper-parameters of the run's preset, or its own where nobody knows them."""
     if method is None:
         return config.method.params

@@ -1,12 +1,16 @@
-"""`merge`: bring finished runs of other results folders, such as those of shards, into one."""
+"""`merge`: bring finished runs of other results folders, such as those of shards, or of archives, into one."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
 
 from bench.commands.table import INTEGRITY
 from bench.printable import printable
+from bench.sharing import archive
 from bench.sweep.job import Exit
 from bench.sweep.merging import Merge, Merged, open_sources
 from bench.sweep.store import Store
@@ -14,19 +18,43 @@ from bench.sweep.store import Store
 
 def main(args: argparse.Namespace) -> int:
     """Merge and print; 3 if a run is damaged or came out in two ways, 1 if something else could not be merged."""
-    sources = open_sources(args.folders, args.results)
-    merge = Merge(Store(args.results), args.dry_run)
-    stopped = ""
-    try:
-        for source in sources:
-            merge.add(source)
-    except KeyboardInterrupt:
-        stopped = "interrupted"
-    except OSError as error:  # a full disk, above all
-        stopped = f"stopped: {error.filename or args.results}: {error.strerror}"
-    done = merge.done
+    with ExitStack() as stack:
+        unpacked, refused = _unpacked(args.folders, stack)
+        sources = open_sources(list(unpacked), args.results)
+        merge = Merge(Store(args.results), args.dry_run)
+        merge.done.refused += refused
+        stopped = ""
+        try:
+            for source in sources:
+                merge.add(source)
+        except KeyboardInterrupt:
+            stopped = "interrupted"
+        except OSError as error:  # a full disk, above all
+            stopped = f"stopped: {error.filename or args.results}: {error.strerror}"
+        return _said(merge.done, stopped, args, unpacked)
+
+
+def _unpacked(given: Sequence[Path], stack: ExitStack) -> tuple[dict[Path, Path], list[str]]:
+    """The folders to read with what they were given as, archives unpacked; and why some archives are not believed."""
+    places, refused = {}, []
+    for path in given:
+        if not path.is_file():
+            places[path] = path
+            continue
+        try:
+            folder, _ = stack.enter_context(archive.opened(path))
+            places[folder] = path
+        except archive.Unsound as error:
+            refused.append(f"{path}: {error}")
+    return places, refused
+
+
+def _said(done: Merged, stopped: str, args: argparse.Namespace, unpacked: Mapping[Path, Path]) -> int:
+    """Print what was done, and return the exit code."""
     print(_text(done, args))
     for line in (*done.refused, *done.conflicts, *done.apart, *done.busy):
+        for folder, path in unpacked.items():
+            line = line.replace(str(folder), str(path))
         print(printable(line), file=sys.stderr)
     if stopped:
         print(f"{printable(stopped)}; the same command goes on", file=sys.stderr)

@@ -13,6 +13,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,13 +26,21 @@ from bench.evidence import recount
 from bench.evidence.recount import Run, digest
 from bench.files import read_regular
 from bench.fingerprint import harness_code
-from bench.sweep.grid import Planned
 from bench.sweep.sample_files import NAME_PATTERN
 from bench.sweep.store import RUN_PATTERN, RunFolder, Store
 
 NAMED = 3  # strangers that are named
 NOISE_ID = re.compile(r"n[0-9a-f]{16}")
 DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+class Known(Protocol):
+    """A run whose configuration is known, be it planned here or told by somebody."""
+
+    @property
+    def run_id(self) -> str: ...
+    @property
+    def config(self) -> RunConfig: ...
 
 
 @dataclass(frozen=True)
@@ -63,7 +72,7 @@ class Report:
 class Verifier:
     """Checks the files of planned runs and of the labels they met; `found` holds the valid records by run_id."""
 
-    def __init__(self, store: Store, runs: Sequence[Planned], data_dir: Path | None, report: Report) -> None:
+    def __init__(self, store: Store, runs: Sequence[Known], data_dir: Path | None, report: Report) -> None:
         self.store, self.runs, self.data_dir, self.report = store, runs, data_dir, report
         self.found: dict[str, Run] = {}
         self.dataset: datasets.Dataset | None = None
@@ -139,7 +148,7 @@ class Verifier:
         self.report.skipped.append(f"predictions against test labels, and labels drawn again: {reason}")
         return None
 
-    def _labels(self, done: Sequence[Planned]) -> dict[str, noise.Corruption]:
+    def _labels(self, done: Sequence[Known]) -> dict[str, noise.Corruption]:
         """Check each label set that runs met, and what their records say of it; return the labels by run_id."""
         stored: dict[str, noise.Corruption | None] = {}
         redrawn: set[bytes] = set()
