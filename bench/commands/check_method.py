@@ -15,14 +15,19 @@ from pathlib import Path
 from typing import Any
 
 from bench.contract import CHECKS, Check
-from bench.contract.examining import Finding, Place, examine
+from bench.contract.examining import Finding, Place, Status, examine
 from bench.names import unknown
 from bench.printable import printable
 from methods import registry
 from methods.fields import MethodInfo
 
 LIST = "list"
-SHOWN = {"ok": "ok", "failed": "FAILED", "does not apply": "does not apply", "not checked": "not checked"}
+SHOWN: dict[Status, str] = {
+    "ok": "ok",
+    "failed": "FAILED",
+    "does not apply": "does not apply",
+    "not checked": "not checked",
+}
 STATUS, NAME = max(map(len, SHOWN.values())), max(map(len, CHECKS))
 WIDEST = 120
 
