@@ -33,7 +33,8 @@ TRUSTED = 1000  # samples with true labels in the runs that presets plan; nothin
 
 def generators() -> list[tuple[str, Any]]:
     """The states of the global generators, each under its owner's name."""
-    numpy_state = np.random.get_state()[1].tolist()  # type: ignore[index]   # noqa: NPY002 - only read
+    _, key, *rest = np.random.get_state()  # noqa: NPY002 - only read
+    numpy_state = (np.asarray(key).tolist(), *rest)
     return [("torch", torch.get_rng_state().tolist()), ("random", random.getstate()), ("numpy.random", numpy_state)]
 
 

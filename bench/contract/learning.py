@@ -52,7 +52,7 @@ def looking(spec: str) -> None:
     require(not moved, f"an evaluation pass changed {listed(moved)}", change, "predict")
 
 
-@check("gradients", "no loss sends a gradient to another network, and each one to its own", after=("training",))
+@check("gradients", "no loss sends a gradient to another network, and each one to its own", after=("steps", "training"))
 def gradients(spec: str) -> None:
     trainer = world.trainer(spec)
     method = trainer.method

@@ -60,7 +60,7 @@ def steps(spec: str) -> None:
             _well_formed(step, len(index), trainer.method.num_networks, trainer.task.num_classes)
         except Violation as wrong:
             raise Violation(f"step {number} of the first epoch: {wrong.found}", wrong.change, at) from None
-    if ended is not None:
+    if ended is not None and not _odd_scalars(found):  # which would end it too, and have a check of their own
         raise ended
     change = "return a Step for every batch that trains a network"
     require(len(found) >= BATCHES, f"the first epoch made {len(found)} steps of 4 batches", change, at)
@@ -99,6 +99,25 @@ def _well_formed(step: Step, size: int, num_networks: int, num_classes: int) -> 
             raise Violation(f"{found}, not to 1 in float32", change) from None
 
 
+@check("scalars", "every scalar is one number", after=("steps",), fundamental=True)
+def scalars(spec: str) -> None:
+    trainer = world.trainer(spec)
+    found, ended = recorded_steps(trainer)
+    change = "give its mean, or one scalar a network with names that end in _1, _2"
+    for name, shape in _odd_scalars(found):
+        raise Violation(f"scalar {name!r} has the shape {shape}", change, member(trainer))
+    if ended is not None:
+        raise ended
+
+
+def _odd_scalars(found: Steps) -> list[tuple[str, tuple[int, ...]]]:
+    """Names and shapes of the scalars that are more than one number."""
+    told = [
+        (name, tuple(torch.as_tensor(value).shape)) for step, _ in found for name, value in (step.scalars or {}).items()
+    ]
+    return [(name, shape) for name, shape in told if shape]
+
+
 @check("state", "its state is read by the loader that runs no code", fundamental=True)
 def state(spec: str) -> None:
     change = "keep tensors alone in state_dict: register_buffer for memories, and no get_extra_state with objects"
@@ -119,20 +138,11 @@ def state(spec: str) -> None:
     require(same, "what was read back has other names than state_dict", change, "state_dict")
 
 
-@check("scalars", "every scalar is one number", after=("steps",))
-def scalars(spec: str) -> None:
-    trainer = world.trainer(spec)
-    found, ended = recorded_steps(trainer)
-    for step, _ in found:
-        for name, value in (step.scalars or {}).items():
-            shape = tuple(torch.as_tensor(value).shape)
-            change = "give its mean, or one scalar a network with names that end in _1, _2"
-            require(shape == (), f"scalar {name!r} has the shape {shape}", change, member(trainer))
-    if ended is not None:
-        raise ended
-
-
-@check("predict", "predict is repeatable, changes nothing, and gives (B, C) for the same heads in every epoch")
+@check(
+    "predict",
+    "predict is repeatable, changes nothing, and gives (B, C) for the same heads in every epoch",
+    after=("steps",),
+)
 def predict(spec: str) -> None:
     trainer = world.finish(world.trainer(spec))
     method = trainer.method

@@ -47,7 +47,7 @@ def repetition(spec: str) -> None:
 @check(
     "resumption",
     "a run cut after any epoch and resumed is the uninterrupted one, bit for bit",
-    after=("repetition", "state"),
+    after=("repetition", "state", "predict"),
 )
 def resumption(spec: str) -> None:
     finished: SmallTrainer = world.finish(world.trainer(spec))

@@ -214,14 +214,17 @@ def test_a_method_of_ones_own_is_run_and_compared_and_standard_output_holds_the_
     assert "2 worked on" in err  # those of ce were there
 
 
-def test_a_dry_run_says_what_would_be_done_and_a_run_that_fails_is_named(say, mine, trained):
-    mine.write_text(MINE.replace("return Step", "raise RuntimeError('it broke')\n        return Step"))
-    words = words_of(mine, trained, "--seeds", "0")
+def test_a_dry_run_says_what_would_be_done_and_starts_nothing(say, mine, trained):
     before = sorted(Store(trained).run_ids())
-    code, out, err = say(*words, "--dry-run")
+    code, out, err = say(*words_of(mine, trained, "--dry-run"))
     assert (code, "mine.Mine" in out) == (0, True), err
     assert sorted(Store(trained).run_ids()) == before
-    code, out, _ = say(*words)
+
+
+@pytest.mark.slow
+def test_a_run_that_fails_is_named_with_exit_code_1(say, mine, trained):
+    mine.write_text(MINE.replace("return Step", "raise RuntimeError('it broke')\n        return Step"))
+    code, out, _ = say(*words_of(mine, trained, "--seeds", "0"))
     assert code == 1
     assert out.startswith("mine.Mine against ce: nothing to compare: no run of mine.Mine is done\n")
     assert "failed: 1 of 2 runs: " in flat(out)
