@@ -164,10 +164,11 @@ def _together(contest: Contest, whole: Together) -> list[str]:
     if test.difference is None:
         lines.append(f"all {whole.settings} settings together: no seed has all of them")
     else:
-        said = f"all {whole.settings} settings together: {100 * test.difference:+.2f} points"
+        said, how = f"all {whole.settings} settings together: {100 * test.difference:+.2f} points", "not tested"
         if test.low is not None and test.high is not None and test.adjusted is not None:
             said += f", {_interval((test.low, test.high))}, p = {test.adjusted:.2g}"
-        lines.append(f"{said} (paired t over the {test.n} seeds that have all of them)")
+            how = "paired t over the seeds that have all of them"
+        lines.append(f"{said} ({how}, n = {test.n})")
     lines.append(f"over settings, {whole.ranks.text}; {settings_text(whole.settings, len(datasets))}")
     if whole.chance is not None:
         interval = whole.chance_interval

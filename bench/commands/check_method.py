@@ -141,7 +141,12 @@ def _explained(findings: Sequence[Finding], seconds: float, width: int) -> str:
         parts.append("\n".join([f"\nFAILED {finding.check.name}", *lines]))
     counts = Counter(finding.status for finding in findings)
     said = ", ".join(f"{counts[status]} {word}" for status, word in SHOWN.items() if counts[status])
-    return "\n".join([*parts, f"\n{len(findings)} checks in {seconds:.1f} s: {said}"]) + "\n"
+    return (
+        "\n".join(
+            [*parts, f"\n{len(findings)} {'check' if len(findings) == 1 else 'checks'} in {seconds:.1f} s: {said}"]
+        )
+        + "\n"
+    )
 
 
 def _where(place: Place) -> str:

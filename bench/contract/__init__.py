@@ -3,7 +3,8 @@
 One file a theme; importing this package registers all of them.
 """
 
-from bench.contract import identity, outputs, repetition, knowledge, learning, edges, waiting  # noqa: F401, I001 - in the order in which a method is looked at
+# in the order in which a method is looked at: a check may wait for earlier ones
+from bench.contract import identity, outputs, repetition, knowledge, learning, edges, waiting  # noqa: F401, I001
 from bench.contract.checks import CHECKS, Check, DoesNotApply, Violation
 
 __all__ = ["CHECKS", "Check", "DoesNotApply", "Violation"]
