@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import redirect_stdout
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ def main(args: argparse.Namespace) -> int:
         if not args.json:
             print(_explained(findings, seconds, _width()), end="")
     if args.json:
-        print(json.dumps({"exit": int(broken), "methods": documents}, indent=1))
+        print(json.dumps({"exit": int(broken), "methods": documents}, indent=1, default=str))  # paths
     return int(broken)
 
 
@@ -167,13 +168,10 @@ def _wrapped(head: str, text: str, width: int) -> str:
 def _document(spec: str, info: MethodInfo, findings: Sequence[Finding], seconds: float) -> dict[str, Any]:
     rows = []
     for finding in findings:
-        place = finding.place
-        where = None
-        if place is not None:
-            where = {"file": str(place.file), "line": place.line, "function": place.function, "code": place.code}
+        where = None if finding.place is None else asdict(finding.place)
         told = {"check": finding.check.name, "theme": finding.check.theme, "status": finding.status}
         told |= {"expected": finding.check.meaning, "found": finding.found, "change": finding.change}
         rows.append({**told, "where": where, "seconds": round(finding.seconds, 3)})
     counts = Counter(finding.status for finding in findings)
-    head = {"method": info.name, "spec": spec, "file": str(info.file), "seconds": round(seconds, 3)}
+    head = {"method": info.name, "spec": spec, "source": info.file, "seconds": round(seconds, 3)}
     return {**head, "counts": {status: counts[status] for status in SHOWN}, "checks": rows}

@@ -100,6 +100,7 @@ def test_the_document_tells_the_place_of_a_failure(say, written):
     code, out, _ = say("check-method", spec, "--only", "waits", "--json")
     (row,) = json.loads(out)["methods"][0]["checks"]
     assert (code, row["status"], row["where"]["function"]) == (1, "failed", "losses")
+    assert row["where"]["file"] == str(Path("slow_step.py").resolve())
     assert "logits.abs().max().item()" in row["where"]["code"]
 
 
