@@ -44,6 +44,7 @@ TORCHLESS = (
     *(f"bench.commands.sections.{path.stem}" for path in sorted((ROOT / "bench/commands/sections").glob("*.py"))),
     *("bench.commands.export", "bench.commands.leaderboard"),
     *(f"bench.sharing.{path.stem}" for path in sorted((ROOT / "bench" / "sharing").glob("[a-z]*.py"))),
+    *("bench.commands.compare", "bench.commands.answer"),
 )
 
 

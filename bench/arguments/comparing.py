@@ -33,6 +33,6 @@ def compare(verb: argparse.ArgumentParser) -> None:
 
 def check_method(verb: argparse.ArgumentParser) -> None:
     """The contract."""
-    verb.add_argument("method", nargs="+", metavar="METHOD", help="path/to/mine.py:Mine, or a name of `list methods`")
+    verb.add_argument("method", nargs="*", metavar="METHOD", help="path/to/mine.py:Mine, or a name of `list methods`")
     verb.add_argument("--only", nargs="+", metavar="CHECK", help="some checks only; `--only list` lists them")
     verb.add_argument("--json", action="store_true", help="one JSON document on standard output")

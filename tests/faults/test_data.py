@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.contract import world
 from bench.data import cifar, datasets, download
 from bench.data.split import split
 from bench.training import checkpoint
@@ -14,7 +15,6 @@ from methods.base import Batch
 from noise import NoiseSpec, corrupt
 from tests.faults.conftest import contents
 from tests.faults.test_malicious import NAME, archive
-from tests.methods import world
 
 
 def test_f20_data_augmentation_and_networks_work_without_torchvision(tiny_source, monkeypatch):

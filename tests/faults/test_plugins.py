@@ -5,11 +5,11 @@ import json
 import pytest
 import torch
 
+from bench.contract import world
 from bench.files import canonical
 from bench.sweep.store import State, Store
 from methods import registry
 from tests.faults.conftest import contents
-from tests.methods import world
 
 TINY = ["--dataset", "digits", "--noise", "symmetric:0.5", "--seeds", "0", "--epochs", "1", "--train-limit", "64"]
 

@@ -1,0 +1,157 @@
+"""`compare`: run what is missing; say where one method is better or worse than others, by how much, at which cost."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+from collections.abc import Sequence
+from contextlib import nullcontext, redirect_stdout
+from pathlib import Path
+from statistics import median
+
+from bench.arguments import parser
+from bench.commands import answer, derived, run
+from bench.commands.answer import Answer, Cost, Key
+from bench.commands.select import data_dir_of, planned
+from bench.commands.table import INTEGRITY
+from bench.commands.words import words
+from bench.evidence.contests import Contest, contests
+from bench.evidence.grouping import group
+from bench.evidence.records import HEADLINE, Payload, reported_heads
+from bench.evidence.statistics import mean
+from bench.sweep import timings
+from bench.sweep.reading import without_collector
+from bench.sweep.store import Store
+from methods import registry
+
+COMPARED = (0, 1)  # exit codes of `run` after which there is something to compare: 1 where some runs failed
+NOTHING = 1  # exit code where no two runs could be compared
+MOST_SEEDS = 200  # of a setting, for an interval over images
+
+
+def main(args: argparse.Namespace) -> int:
+    chosen = _asked(args)
+    code = 0
+    if not args.only_compare:
+        plan = args.dry_run and not args.json
+        with nullcontext() if plan else redirect_stdout(sys.stderr):
+            code = run.main(chosen, tabled=False)
+        if args.dry_run or code not in COMPARED:
+            return code
+    suite, runs = planned(chosen)
+    store = Store(args.results)
+    found = derived.gather(store, suite, runs)
+    if found.alarms():
+        print("\n".join(found.alarms()), file=sys.stderr)
+        print("nothing is compared: `run` sets damaged results aside and trains these runs again", file=sys.stderr)
+        return INTEGRITY
+    names = [registry.describe(spec).name for spec in chosen.methods]
+    made = _answered(args, found, store, names, data_dir_of(chosen, suite))
+    code = code or (1 if found.failed else 0)
+    elsewhere = args.backend == "slurm" and not args.wait and not args.only_compare  # submitted: the array goes on
+    if not elsewhere and not any(duel.pairs for contest in made.contests for duel in contest.duels):
+        code = code or NOTHING
+    if args.json:
+        print(json.dumps({**answer.document(made), "exit": code}, indent=1))
+    else:
+        print(answer.text(made, shutil.get_terminal_size((120, 24)).columns), end="")
+    return code
+
+
+def _asked(args: argparse.Namespace) -> argparse.Namespace:
+    """What `run` would be asked for; ValueError in one line for a method that is compared with itself or twice."""
+    ours = registry.describe(args.method)
+    theirs = [registry.describe(spec) for spec in args.against]
+    for number, info in enumerate(theirs):
+        if (info.name, info.file) == (ours.name, ours.file):
+            raise ValueError(f"{info.name} is to be compared with itself: leave it out of --against")
+        if (info.name, info.file) in [(other.name, other.file) for other in theirs[:number]]:
+            raise ValueError(f"--against names {info.name} twice")
+    methods = [args.method, *args.against]
+    wanted = argparse.Namespace(**{**vars(args), "methods": methods})
+    return parser().parse_args(words(wanted, "run"))
+
+
+def _answered(
+    args: argparse.Namespace, found: derived.Evidence, store: Store, names: Sequence[str], data_dir: Path | None
+) -> Answer:
+    expected = {run.run_id: run.config.to_dict() for run in found.runs}
+    with without_collector():
+        summaries = [facts.summary(expected[run_id]) for run_id, facts in found.facts.items()]
+        heads = sorted({HEADLINE, "ensemble"} | {name for payload in summaries for name in payload["heads"]})
+        if summaries and args.head not in heads:
+            raise ValueError(f"head must be one of {', '.join(heads)}; got {args.head!r}")
+        grouping = group(
+            summaries,
+            methods=found.methods,
+            columns=found.columns,
+            expected=expected,
+            defaults={run.config.method.name: run.defaults for run in found.runs},
+        )
+    made = contests(grouping, names[0], names[1:], args.rule, args.head)
+    rows = {row.label: row for contest in made for row in (contest.ours, contest.theirs)}
+    costs = {
+        label: _cost(found, store, [entry.payload for entry in row.entries if entry.payload])
+        for label, row in rows.items()
+    }
+    images, why = _images(made, store, data_dir, args) if args.rule == "last" else ({}, "")
+    return Answer(found, grouping, tuple(made), args.rule, args.head, names, costs, images, why)
+
+
+def _cost(found: derived.Evidence, store: Store, finished: Sequence[Payload]) -> Cost:
+    """What the finished runs of a row took, as means over them; None where they do not tell."""
+    runs = {run.run_id: run for run in found.runs}
+    own = [runs[payload["run_id"]] for payload in finished]
+    passes = [run["forward_samples"] / train for run in finished if (train := run["totals"].get("train"))]
+    kinds = {str(payload["device_kind"]) for payload in finished}
+    seconds: list[float] = []
+    if len(kinds) == 1:
+        past = timings.read(store, own, kinds.pop())
+        seconds = [median(past.same[kind]) for kind in map(timings.kind_of, own) if kind in past.same]
+    made = {facts.made[-1] for run in own if (facts := found.facts[run.run_id]).made}
+    return Cost(
+        tuple(sorted({payload["num_networks"] for payload in finished})),
+        tuple(sorted({run.config.train.epochs for run in own})),
+        mean(passes),
+        sum(seconds) / len(seconds) / 3600 if own and len(seconds) == len(own) else None,
+        tuple(sorted(made)),
+        len(own),
+    )
+
+
+def _images(
+    made: Sequence[Contest], store: Store, data_dir: Path | None, args: argparse.Namespace
+) -> tuple[dict[Key, tuple[float, float]], str]:
+    """The interval over new seeds and new images of each duel that has two pairs, and why the first other has none."""
+    from bench.evidence.correctness import Reader, Right, stacked
+    from bench.evidence.per_image import two_way_interval
+
+    reader, known, why = Reader(store.root, data_dir), dict[str, Right](), ""
+    found: dict[Key, tuple[float, float]] = {}
+    duels = [(contest, duel) for contest in made for duel in contest.duels if len(duel.pairs) > 1]
+    for contest, duel in duels:
+        if len(duel.pairs) > MOST_SEEDS:
+            why = why or f"more than {MOST_SEEDS} seeds would fill the memory"
+            continue
+        try:
+            for run in (run for pair in duel.pairs for run in pair if run["run_id"] not in known):
+                known[run["run_id"]] = reader.read(run)
+            sides = [
+                stacked([known[pair[side]["run_id"]] for pair in duel.pairs], _head(duel.pairs[0][side], args.head))
+                for side in (0, 1)
+            ]
+        except (ValueError, OSError) as error:  # no predictions, no test labels, others than the runs met
+            why = why or str(error)
+            continue
+        interval = two_way_interval(*sides)
+        if interval is not None:
+            found[contest.ours.label, contest.theirs.label, duel.column] = interval
+    return found, why
+
+
+def _head(run: Payload, head: str) -> str | None:
+    """The one head that is read, None for the mean of the headline's."""
+    heads = reported_heads(run, head)
+    return None if heads == list(run["headline"]) else heads[0]

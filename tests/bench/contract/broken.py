@@ -1,0 +1,269 @@
+"""Methods that break one rule each: what their class adds to an honest one, and the check that must notice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Broken:
+    """`body` goes into a class derived from `base`; `check` must fail with all of `said` in its message.
+
+    `line` is in the line of the file that is named.
+    """
+
+    check: str
+    body: str
+    said: tuple[str, ...]
+    line: str
+    base: str = "LossMethod"
+    before: str = ""
+
+
+HEAD = '''"""A method with a mistake, after arXiv:1804.06872."""
+
+import gc
+import random
+import sys
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import nn
+
+from methods import Batch, Clock, LossMethod, Method, Needs, Pass, Step
+from methods.losses import cross_entropy
+from methods.selection import masked_mean
+{before}
+
+@dataclass(eq=False)
+class Mine({base}):
+    """Do almost what is right."""
+
+    num_networks: ClassVar[int] = 2
+'''
+LOSSES = """
+    def losses(self, logits, batch, clock):
+        return Step(cross_entropy(logits.log_softmax(-1), batch.y).mean(-1))
+"""
+UPDATE = """
+    def update(self, batch, clock):
+        loss = torch.stack([cross_entropy(net(batch.x).log_softmax(-1), batch.y).mean() for net in self.nets])
+        self.learn(loss.sum())
+        return Step(loss).detached()
+"""
+
+
+def source(broken: Broken) -> str:
+    """The text of its file."""
+    return HEAD.format(before=broken.before, base=broken.base) + broken.body
+
+
+BROKEN = {
+    "draws as it is made": Broken(
+        "construction",
+        LOSSES
+        + """
+    def __post_init__(self):
+        super().__post_init__()
+        self.start = torch.rand(3)
+""",
+        ("construction drew from torch", "do nothing but store in the constructor"),
+        "def __post_init__",
+    ),
+    "a field without a meaning": Broken(
+        "description",
+        "    drop: float = 0.4\n" + LOSSES,
+        ("nothing is said of drop", "write what a hyper-parameter means behind its default"),
+        "class Mine(LossMethod)",
+    ),
+    "a hyper-parameter that torch has": Broken(
+        "shadows",
+        "    half: float = 0.5  # of something\n" + LOSSES,
+        ("nn.Module has half already", "another name"),
+        "class Mine(LossMethod)",
+    ),
+    "losses of the wrong shape": Broken(
+        "steps",
+        LOSSES.replace(".mean(-1)", ""),
+        ("Step.losses must have the shape (2,), got (2, 16)", "what it handed over"),
+        "class Mine(LossMethod)",
+    ),
+    "losses that are not finite": Broken(
+        "steps",
+        LOSSES.replace(".mean(-1))", ".mean(-1) / (batch.y < 0).sum())"),
+        ("step 0 of the first epoch: losses are [inf, inf]", "masked_mean"),
+        "def losses",
+    ),
+    "losses on the graph": Broken(
+        "steps",
+        UPDATE.replace(".detached()", ""),
+        ("losses still hangs on the autograd graph", "return Step(...).detached() from update"),
+        "def update",
+        base="Method",
+    ),
+    "a selection in numbers": Broken(
+        "steps",
+        LOSSES.replace(".mean(-1))", ".mean(-1), selected=torch.ones(2, len(batch.y)))"),
+        ("selected is torch.float32 of the shape (2, 16), not torch.bool", ".bool()"),
+        "def losses",
+    ),
+    "an undeclared need": Broken(
+        "steps",
+        LOSSES.replace(".mean(-1))", ".mean(-1) * (1 - self.task.noise_rate))"),
+        ("UndeclaredNeed: task.noise_rate was not declared: add needs = Needs(noise_rate=True)",),
+        "self.task.noise_rate",
+    ),
+    "an error of its own": Broken(
+        "steps",
+        LOSSES.replace("return", "missing = self.nothing\n        return"),
+        ("AttributeError: 'Mine' object has no attribute 'nothing'", "mend the line named"),
+        "missing = self.nothing",
+    ),
+    "code in its state": Broken(
+        "state",
+        LOSSES
+        + """
+    def setup(self, task):
+        super().setup(task)
+        self.notes = Notes()
+""",
+        ("the state holds what only running code could read: notes._extra_state (Notes)", "register_buffer"),
+        "class Mine(LossMethod)",
+        before="""
+
+class Notes(nn.Module):
+    def get_extra_state(self):
+        return self.__class__()
+""",
+    ),
+    "a scalar for each sample": Broken(
+        "scalars",
+        LOSSES.replace(".mean(-1))", ".mean(-1), scalars={'size': torch.ones(2)})"),
+        ("scalar 'size' has the shape (2,)", "give its mean"),
+        "def losses",
+    ),
+    "predict that learns": Broken(
+        "predict",
+        LOSSES
+        + """
+    def predict(self, x):
+        with torch.no_grad():
+            next(self.nets[0].parameters()).add_(0.001)
+        return super().predict(x)
+""",
+        ("predict changed nets.0.", "let predict read the networks and nothing else"),
+        "def predict",
+    ),
+    "a headline that is no head": Broken(
+        "predict",
+        LOSSES + "\n    def headline(self):\n        return ['best']\n",
+        ("headline names ['best'], which predict does not give",),
+        "def headline",
+    ),
+    "the runner at hand": Broken(
+        "references",
+        LOSSES
+        + """
+    def on_phase(self, clock):
+        self.runner = [sys._getframe(1).f_locals["self"]]
+""",
+        ("after an epoch self.runner[0].data leads to clean labels", "keep nothing of the runner"),
+        "def losses",
+    ),
+    "a look at the clean labels": Broken(
+        "clean-labels",
+        LOSSES.replace(
+            "return",
+            """frame = sys._getframe()
+        while frame and "traces" not in frame.f_locals:
+            frame = frame.f_back
+        y = frame.f_locals["self"].data.clean["train"][batch.index] if frame else batch.y
+        return""",
+        ).replace("batch.y).mean", "y).mean"),
+        ("with clean labels reversed", "looks at labels it must not see"),
+        "def losses",
+    ),
+    "a network that is left out": Broken(
+        "training",
+        UPDATE
+        + """
+    def setup(self, task):
+        super().setup(task)
+        self.optimizer = task.make_optimizer(self.nets[0].parameters())
+""",
+        ("network 2 did not learn", "give its parameters to the optimiser"),
+        "def update",
+        base="Method",
+    ),
+    "a gradient to the other network": Broken(
+        "gradients",
+        LOSSES.replace("logits.log_softmax(-1)", "(logits + 0.1 * logits.flip(0)).log_softmax(-1)"),
+        ("loss 1 sends a gradient to network 2", "detach what it takes from the others"),
+        "def losses",
+    ),
+    "a memory by place": Broken(
+        "memory",
+        LOSSES.replace("return", "self.memory[: len(batch.y)] = logits.detach()[0]\n        return")
+        + """
+    def setup(self, task):
+        super().setup(task)
+        self.register_buffer("memory", torch.zeros(task.num_train, task.num_classes))
+""",
+        ("one batch in two orders left memory differently", "self.memory[batch.index] = ..."),
+        "def losses",
+    ),
+    "a draw from everybody's generator": Broken(
+        "generators",
+        LOSSES.replace("return", "weight = np.random.rand() + random.random()\n        return").replace(
+            ".mean(-1))", ".mean(-1) * weight)"
+        ),
+        ("a run drew from random, numpy.random", "self.task.rng(stream, clock)"),
+        "def losses",
+    ),
+    "a memory of the process": Broken(
+        "repetition",
+        LOSSES.replace("return", "SEEN.append(1)\n        return").replace(".mean(-1))", ".mean(-1) * len(SEEN))"),
+        ("a second run of one seed differs in", "keep nothing in the module, the class or a global"),
+        "def losses",
+        before="\nSEEN = []\n",
+    ),
+    "a memory outside of its state": Broken(
+        "resumption",
+        LOSSES.replace("return", "self.seen += 1\n        return").replace(".mean(-1))", ".mean(-1) * (1 + self.seen))")
+        + """
+    def setup(self, task):
+        super().setup(task)
+        self.seen = 0
+""",
+        ("cut after epoch 1 and resumed", "keep what a later epoch needs in buffers"),
+        "def setup",
+    ),
+    "a class that must be there": Broken(
+        "edges",
+        LOSSES.replace(".mean(-1))", ".mean(-1) * self.rarity)")
+        + """
+    def setup(self, task):
+        super().setup(task)
+        self.rarity = (1 / task.labels().bincount(minlength=task.num_classes)).mean()
+""",
+        ("ten classes, some absent: ", "ask for no class that is absent"),
+        "def losses",
+    ),
+    "a logarithm of nothing": Broken(
+        "confidence",
+        LOSSES.replace(
+            "cross_entropy(logits.log_softmax(-1), batch.y)",
+            "-logits.softmax(-1).gather(-1, batch.y.expand(2, -1)[..., None]).squeeze(-1).log()",
+        ),
+        ("full confidence, ", "clamp a probability before its logarithm"),
+        "def losses",
+    ),
+    "a step that waits": Broken(
+        "waits",
+        LOSSES.replace("return", "large = logits.abs().max().item() > 100\n        return"),
+        ("a step asks the device for numbers: item", "masked_mean"),
+        "logits.abs().max().item()",
+    ),
+}
