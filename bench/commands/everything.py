@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from bench import config as cfg
+from bench.arguments import parser
 from bench.commands import derived
+from bench.commands.select import planned
 from bench.data import datasets
 from bench.data.noisy import spec_of
 from bench.sweep import grid
@@ -17,6 +20,23 @@ from bench.sweep.store import Corrupt, Store
 from methods.fields import MethodInfo
 
 NAME = "everything"
+SELECTING = (
+    *("suite", "methods", "dataset", "noise", "seeds", "noise_seed", "network", "preset", "epochs", "val"),
+    *("trusted", "train_limit", "test_limit", "set", "allow_plugin"),
+)
+
+
+def asked(args: argparse.Namespace, store: Store) -> derived.Evidence:
+    """Gather the runs that a command line means: of a suite, or all that the folder holds with --everything."""
+    if not args.everything:
+        suite, runs = planned(args)
+        return derived.gather(store, suite, runs)
+    default = parser().parse_args([args.verb])
+    for name in SELECTING:
+        if getattr(args, name) != getattr(default, name):
+            what = f"suite {args.suite!r}" if name == "suite" else f"--{name.replace('_', '-')}"
+            raise ValueError(f"--everything takes all runs of the results folder; leave out {what}")
+    return gather(store, args.data_dir)
 
 
 def gather(store: Store, data_dir: Path | None = None) -> derived.Evidence:

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from bench.evidence.costs import passes
 from bench.evidence.curves import Source, grouped
 from bench.evidence.grouping import Column, Grouping
 from bench.evidence.plots import canvas, points
@@ -69,12 +70,6 @@ def cost(source: Source, hours: Hours | None = None, device: str = "") -> Figure
         line = "grey line: rows that no other beats in both" if len(grouping.groups) > 1 else ""
         canvas.note(figure, *said, line)
     return figure
-
-
-def passes(run: Payload) -> float | None:
-    """Return how often the images of the training set went forward through a network, scoring included."""
-    train = run["totals"].get("train")
-    return run["forward_samples"] / train if train else None
 
 
 def _finished(grouping: Grouping) -> list[Payload]:
