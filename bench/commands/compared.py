@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from bench.commands import derived
-from bench.commands.words import words
+from bench.commands.words import cell_command
 from bench.data.noisy import spec_of
 from bench.evidence.published import Match, Reference, Setting, Verdict, matching, nearest, rule_of, verdict
 from bench.evidence.records import HEADLINE, accuracy
@@ -60,17 +59,12 @@ def lines(
                 cells.setdefault((method, run.noise), []).append(run)
     made = []
     for runs in cells.values():
-        command = _command(args, runs[0])
+        command = cell_command(args, runs[0])
         own = [reference for reference in references if reference.method == runs[0].config.method.name]
         matches = [match for reference in own for match in _match(found, runs, reference, otherwise)]
         answers: list[Match | None] = [*nearest(matches)] or [None]
         made += [_line(found, runs, match, otherwise, command) for match in answers]
     return made
-
-
-def _command(args: argparse.Namespace, run: Planned) -> str:
-    one = argparse.Namespace(**{**vars(args), "methods": [run.spec], "noise": [run.noise]})
-    return shlex.join(["python", "run_bench.py", *words(one, "run", without=("dry_run", "stale"))])
 
 
 def _asked(reference: Reference | None, run: Planned, otherwise: str) -> tuple[str, str]:

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,14 +29,8 @@ if TYPE_CHECKING:
     from bench.evidence.records import Spent
     from methods.fields import MethodInfo
 
-LIBRARIES = (
-    "numpy-",
-    "pandas-",
-    "scipy-",
-    "rich-",
-    "tabulate-",
-    "jinja2-",
-)  # on which the numbers and texts of a table rest
+# on which the numbers and texts of a table rest
+LIBRARIES = ("numpy-", "pandas-", "scipy-", "rich-", "tabulate-", "jinja2-")
 
 PAGES = Path(__file__).resolve().parent.parent / "evidence" / "page"
 
@@ -123,11 +117,18 @@ def described(spec: str) -> MethodInfo | None:
 def _once(kind: type[Any], inputs: object, make: Callable[[], Any]) -> Any:
     """The text or table that `make` returns, or that it returned to an earlier process for equal inputs and code."""
     name = sha256(canonical([_makers(), inputs]))[:32]
-    with suppress(ValueError):  # nothing is remembered, or something of another form
-        return cast(cache.recall("tables", name), kind, "remembered")
+    found = cache.recall("tables", name)
+    if found is not None:
+        with suppress(ValueError):  # something of another form
+            return cast(found, kind, "remembered")
     value = make()
-    cache.keep("tables", name, value if kind is str else asdict(value))
+    cache.keep("tables", name, asdict(value) if is_dataclass(value) and not isinstance(value, type) else value)
     return value
+
+
+def remembered(inputs: object, make: Callable[[], Any]) -> Any:
+    """The JSON value that `make` returns, or that it returned to an earlier process for equal inputs and code."""
+    return _once(Any, inputs, make)
 
 
 @functools.cache
@@ -248,20 +249,11 @@ def write_plots(found: Evidence, folder: Path) -> list[Path]:
 
 def noise_lines(store: Store, found: Evidence) -> list[str]:
     """What the labels of each column really contain, from the stored labels, with the id of every seed."""
-    labels = _labels(found.runs)
-    several = len({run.config.dataset.name for run in found.runs}) > 1
-    columns: dict[str, dict[int, tuple[RunConfig, Facts]]] = {}
-    for run in found.runs:
-        if (facts := found.facts.get(run.run_id)) is not None:
-            label = labels[run.noise]
-            seeds = columns.setdefault(f"{run.config.dataset.name} · {label}" if several else label, {})
-            seeds.setdefault(run.config.noise.seed, (run.config, facts))
     lines = []
-    for label, seeds in columns.items():
-        runs = [runs for _, runs in sorted(seeds.items())]
+    for label, runs in noise_of(found).items():
         ids = ", ".join(f"{config.noise.seed} {facts.noise_id}" for config, facts in runs)
         try:
-            stored = [_stored_labels(store, facts.noise_id, facts.truth) for _, facts in runs]
+            stored = [stored_labels(store, facts.noise_id, facts.truth) for _, facts in runs]
             settings = [config.to_dict() for config, _ in runs]
             inputs = [[one["dataset"], one["noise"], sha256(data)] for one, data in zip(settings, stored, strict=True)]
             names = [facts.noise_id for _, facts in runs]
@@ -273,9 +265,28 @@ def noise_lines(store: Store, found: Evidence) -> list[str]:
     return lines
 
 
+def column_labels(found: Evidence) -> dict[str, str]:
+    """run_id -> the label of the run's column, with the data set before it if the table has several."""
+    labels, several = _labels(found.runs), len({run.config.dataset.name for run in found.runs}) > 1
+    return {
+        run.run_id: f"{run.config.dataset.name} · {labels[run.noise]}" if several else labels[run.noise]
+        for run in found.runs
+    }
+
+
+def noise_of(found: Evidence) -> dict[str, list[tuple[RunConfig, Facts]]]:
+    """A finished run for each noise seed of each column, by the column's label, in the order of the seeds."""
+    columns: dict[str, dict[int, tuple[RunConfig, Facts]]] = {}
+    labels = column_labels(found)
+    for run in found.runs:
+        if (facts := found.facts.get(run.run_id)) is not None:
+            columns.setdefault(labels[run.run_id], {}).setdefault(run.config.noise.seed, (run.config, facts))
+    return {label: [runs for _, runs in sorted(seeds.items())] for label, seeds in columns.items()}
+
+
 def _line(told: list[tuple[dict[str, Any], str, bytes]]) -> str:
     """One column's labels, given as settings of a run, noise_id and stored bytes for each seed."""
-    cards = [_card(config, noise_id, data) for config, noise_id, data in told]
+    cards = [card_from(config, noise_id, data) for config, noise_id, data in told]
     rates = [card["effective"] for card in cards]
     spread = f"; effective {min(rates):.3f} to {max(rates):.3f} over the seeds" if len(set(rates)) > 1 else ""
     return noise.card_line(cards[0]) + spread
@@ -284,14 +295,15 @@ def _line(told: list[tuple[dict[str, Any], str, bytes]]) -> str:
 def card_of(store: Store, payload: dict[str, Any]) -> dict[str, Any]:
     """The card of a run's labels, counted on what it trained on."""
     truth = payload["totals"]["train_wrong"] is not None
-    return _card(payload["config"], payload["noise_id"], _stored_labels(store, payload["noise_id"], truth))
+    return card_from(payload["config"], payload["noise_id"], stored_labels(store, payload["noise_id"], truth))
 
 
-def _stored_labels(store: Store, noise_id: str, truth: bool) -> bytes:
+def stored_labels(store: Store, noise_id: str, truth: bool) -> bytes:
+    """The file of the labels with an id, which may be stored with or without the true ones."""
     return read_regular(store.noise / f"{stored_name(noise_id, truth)}.npz")
 
 
-def _card(config: dict[str, Any], noise_id: str, stored: bytes) -> dict[str, Any]:
+def card_from(config: dict[str, Any], noise_id: str, stored: bytes) -> dict[str, Any]:
     """The card of labels stored under an id. Equal labels of two recipes share one file: the config tells which."""
     labels, _ = noise.from_bytes(stored, noise_id)
     seed = config["noise"]["seed"]

@@ -47,7 +47,7 @@ def as_text(name: str) -> str:
     for preset, recipe in info.presets.items():
         base, _, dataset = preset.partition(":")
         lines += _entry(
-            "", f"{base}, on {dataset} also: {_recipe(recipe)}" if dataset else f"{base}: {_recipe(recipe)}"
+            "", f"{base}, on {dataset} also: {recipe_text(recipe)}" if dataset else f"{base}: {recipe_text(recipe)}"
         )
     return "\n".join(lines)
 
@@ -89,16 +89,17 @@ def _plain(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _recipe(recipe: Mapping[str, Any]) -> str:
+def recipe_text(recipe: Mapping[str, Any]) -> str:
     """A preset on one line: network first, tables in brackets, the method's own values last."""
     order = sorted(recipe, key=lambda key: (key == "params", list(recipe).index(key)))
-    return ", ".join(f"{key} {_setting(recipe[key])}" for key in order)
+    return ", ".join(f"{key} {setting_text(recipe[key])}" for key in order)
 
 
-def _setting(value: Any) -> str:
+def setting_text(value: Any) -> str:
+    """A value on one line: numbers short, tables in brackets."""
     if isinstance(value, Mapping):
         name = [str(value["name"])] if "name" in value else []
-        return "(" + " ".join([*name, *(f"{k}={_setting(v)}" for k, v in value.items() if k != "name")]) + ")"
+        return "(" + " ".join([*name, *(f"{k}={setting_text(v)}" for k, v in value.items() if k != "name")]) + ")"
     if isinstance(value, list):
         return "/".join(_plain(item) for item in value)
     return _plain(value)

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Collection
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench.arguments import parser
+
+if TYPE_CHECKING:
+    from bench.sweep.grid import Planned
 
 
 def words(args: argparse.Namespace, verb: str, without: Collection[str] = ()) -> list[str]:
@@ -32,3 +37,15 @@ def words(args: argparse.Namespace, verb: str, without: Collection[str] = ()) ->
         else:
             found.append(f"{action.option_strings[-1]}={value}")
     return [verb, *suite, *found]
+
+
+def command(args: argparse.Namespace, verb: str, without: Collection[str] = ()) -> str:
+    """The words of `verb` as a line for a shell."""
+    return shlex.join(["python", "run_bench.py", *words(args, verb, without)])
+
+
+def cell_command(args: argparse.Namespace, run: Planned, *, alone: bool = False) -> str:
+    """What does the runs of the method and noise of `run` as `args` do; of its seed only, if it is `alone`."""
+    seeds = {"seeds": [str(run.config.seed)]} if alone else {}
+    one = argparse.Namespace(**{**vars(args), "methods": [run.spec], "noise": [run.noise], **seeds})
+    return command(one, "run", without=("dry_run", "stale"))

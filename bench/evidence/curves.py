@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +15,7 @@ from bench.evidence.records import HEADLINE, Payload, Summary, reported_heads, s
 Curve = Sequence[float | None]
 Source = Iterable[Payload] | Grouping
 
+ACCURACY = "accuracy"
 LEAST = 10  # samples behind a share that is drawn: fewer say nothing
 
 
@@ -32,9 +33,10 @@ class Traced(Summary):
 
 @dataclass(frozen=True)
 class Line:
-    """Mean per epoch over the runs that reached it, and the band of one sample sd around it.
+    """Mean per epoch over the `counts` runs that reached it, their sample sd, and the band of one sd around the mean.
 
-    The band stays within what the measure can be. `ends` are (epoch, value) of runs that diverged.
+    The sd of one run is NaN. The band stays within what the measure can be. `ends` are (epoch, value) of runs that
+    diverged.
     """
 
     mean: NDArray[np.float64]
@@ -42,9 +44,18 @@ class Line:
     high: NDArray[np.float64]
     ends: tuple[tuple[int, float], ...]
     runs: int
+    sd: NDArray[np.float64]
+    counts: NDArray[np.int64]
 
 
 Lines = dict[tuple[str, Column], Line]
+
+
+@dataclass
+class Lined(Grouping):
+    """Runs sorted into rows and columns without their histories, in whose place are the lines of every measure."""
+
+    lines: Mapping[str, Lines] = field(default_factory=dict)
 
 
 def grouped(source: Source, methods: Sequence[str] | None = None, columns: Sequence[str] | None = None) -> Grouping:
@@ -61,6 +72,8 @@ def traced(payload: Payload) -> Traced:
 
 def lines_of(grouping: Grouping, name: str) -> Lines:
     """Return the lines of a measure of `MEASURES`, of the rows and columns that have one."""
+    if isinstance(grouping, Lined):
+        return grouping.lines[name]
     measure = MEASURES[name]
 
     def of(payload: Payload) -> Curve | None:
@@ -71,7 +84,43 @@ def lines_of(grouping: Grouping, name: str) -> Lines:
 
 def accuracy_lines(grouping: Grouping, head: str = HEADLINE) -> Lines:
     """Return the lines of accuracy on test, averaged over the heads that make the number asked for."""
+    if isinstance(grouping, Lined) and head == HEADLINE:
+        return grouping.lines[ACCURACY]
     return _lines(grouping, Measure(lambda payload: _test_curve(payload, reported_heads(payload, head))))
+
+
+def packed(grouping: Grouping) -> list[list[Any]]:
+    """Return the lines of accuracy and of every measure as JSON values, from which `lined` makes them again."""
+    every = {ACCURACY: accuracy_lines(grouping)} | {name: lines_of(grouping, name) for name in MEASURES}
+    return [
+        [name, label, *column, *map(_listed, (line.mean, line.low, line.high, line.sd)), line.counts.tolist(), line.ends, line.runs]
+        for name, lines in every.items()
+        for (label, column), line in lines.items()
+    ]
+
+
+def lined(grouping: Grouping, told: Sequence[Sequence[Any]]) -> Lined:
+    """Return runs sorted without histories, with the lines that `packed` has told of them."""
+    lines: dict[str, Lines] = {name: {} for name in (ACCURACY, *MEASURES)}
+    for name, label, dataset, noise, *arrays, counts, ends, runs in told:
+        mean, low, high, sd = (np.asarray(values, dtype=np.float64) for values in arrays)
+        ended = tuple((int(epoch), float(value)) for epoch, value in ends)
+        lines[name][label, (dataset, noise)] = Line(mean, low, high, ended, runs, sd, np.asarray(counts))
+    return Lined(grouping.groups, grouping.columns, grouping.notes, lines)
+
+
+def _listed(values: NDArray[np.float64]) -> list[float | None]:
+    return [None if np.isnan(value) else value for value in values.tolist()]
+
+
+def run_curve(run: Payload, name: str) -> NDArray[np.float64] | None:
+    """Return one run's line of "accuracy" or a measure of `MEASURES`, NaN where an epoch has no number."""
+    if name == "accuracy":
+        scale, curve = 100.0, _test_curve(run, reported_heads(run))
+    else:
+        scale, measure = MEASURES[name].scale, MEASURES[name]
+        curve = run["curves"][name] if isinstance(run, Traced) else measure.of(run)
+    return None if curve is None else scale * np.asarray(curve, dtype=np.float64)
 
 
 def _lines(grouping: Grouping, measure: Measure) -> Lines:
@@ -107,7 +156,7 @@ def _average(row: Group, column: Column, measure: Measure) -> Line | None:
     low, high = mean - sd, mean + sd
     if measure.most is not None:
         low, high = np.clip(low, 0, measure.most), np.clip(high, 0, measure.most)
-    return Line(mean, low, high, ends, len(runs))
+    return Line(mean, low, high, ends, len(runs), np.where(n > 1, sd, np.nan), n)
 
 
 def _packed(curve: Curve | None) -> NDArray[np.float64] | None:

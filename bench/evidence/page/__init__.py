@@ -17,11 +17,18 @@ HERE = Path(__file__).resolve().parent
 PARSED = 'const DATA = JSON.parse(document.getElementById("data").textContent);'
 
 
-def render(template: str, *, scripts: tuple[str, ...] = (), data: object = None, **context: Any) -> str:
+def render(
+    template: str,
+    *,
+    scripts: tuple[str, ...] = (),
+    styles: tuple[str, ...] = (),
+    data: object = None,
+    **context: Any,
+) -> str:
     """Return the page of a template that extends base.html.
 
-    `scripts` are files beside this one, run in that order; `data` is any JSON value, which they find parsed as `DATA`.
-    An unknown name in a template raises.
+    `styles`, which follow style.css, and `scripts`, run in their order, are files beside this one; `data` is any JSON
+    value, which scripts find parsed as `DATA`. An unknown name in a template raises.
     """
     parsed = [PARSED] if scripts and data is not None else []
     text = "\n".join([*parsed, *(source(name) for name in scripts)])
@@ -30,7 +37,7 @@ def render(template: str, *, scripts: tuple[str, ...] = (), data: object = None,
         .get_template(template)
         .render(
             **context,
-            style=source("style.css"),
+            style="\n".join(source(name) for name in ("style.css", *styles)),
             script=text,
             script_hash=b64encode(hashlib.sha256(text.encode()).digest()).decode(),
             data=None if data is None else inert(data),

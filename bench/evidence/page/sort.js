@@ -39,7 +39,7 @@ const tables = (() => {
       const data = table.dataset.rows;
       this.all = data === undefined
         ? Array.from(this.body.rows, (row) => ({row, value: (i) => fromCell(row.cells[i]), text: row.textContent}))
-        : DATA[data].map((cells) => ({cells, value: (i) => fromData(cells[i]), text: null}));
+        : DATA[data].map((cells, place) => ({place, cells, value: (i) => fromData(cells[i]), text: null}));
       this.step = data === undefined ? Infinity : STEP;
       this.shown = this.step;
       this.words = [];
@@ -71,6 +71,18 @@ const tables = (() => {
         return words.every((word) => one.lower.includes(word));
       });
       this.show();
+    }
+
+    // Of a table of data: give one column other cells, in the order of the data; a sort by that column is made again.
+    change(column, cells) {
+      for (const one of this.all) {
+        one.cells[column] = cells[one.place];
+        delete one.row;
+        delete one.lower;
+      }
+      const sorted = this.table.tHead.querySelector("th[aria-sort]");
+      if (sorted !== null && sorted.cellIndex === column) this.sort(column, sorted.ariaSort === "ascending" ? 1 : -1);
+      else this.filter(this.words);
     }
 
     show() {

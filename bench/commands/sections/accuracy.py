@@ -1,0 +1,71 @@
+"""The accuracy table under every selection rule and head, of which the page shows one at a time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bench.commands.sections.subject import Subject
+from bench.evidence.cells import Cell, Row, Table
+from bench.evidence.records import HEADLINE, RULES, accuracy
+
+ORACLE = "oracle"
+CHECKED = "clean_val"
+WARNINGS = {
+    ORACLE: "An oracle: the epoch of every number below was chosen on the test labels. No such number may be claimed.",
+    CHECKED: "Chosen with clean labels: the epoch of every number below was chosen on validation samples whose true "
+    "labels are known.",
+}
+
+
+def of(subject: Subject) -> dict[str, Any]:
+    """Tables in the order of the rules and heads, with the rule and the head that the page begins with."""
+    order = [(rule, head) for rule in RULES for head in subject.heads]
+    return {
+        "rules": [(rule, rule + (" (oracle)" if rule == ORACLE else ""), text) for rule, text in RULES.items()],
+        "heads": [(head, "headline: the mean of the networks" if head == HEADLINE else head) for head in subject.heads],
+        "rule": subject.args.rule,
+        "head": subject.args.head,
+        "variants": [_variant(subject.tables[pair]) for pair in order],
+    }
+
+
+def of_runs(subject: Subject) -> dict[str, list[int | None]]:
+    """Accuracy on test of each finished run, in hundredths of a percent, by "rule head" in the order of the records."""
+    return {
+        f"{rule} {head}": [_hundredths(accuracy(summary, rule, head)) for summary in subject.summaries.values()]
+        for rule in RULES
+        for head in subject.heads
+    }
+
+
+def _hundredths(value: float | None) -> int | None:
+    return None if value is None else round(10_000 * value)
+
+
+def _variant(table: Table) -> dict[str, Any]:
+    return {
+        "rule": table.rule,
+        "head": table.head,
+        "name": f"{table.rule} {table.head}",
+        "says": f"{RULES[table.rule]}, in %: mean ± sample sd over seeds (runs)",
+        "warning": WARNINGS.get(table.rule, ""),
+        "columns": table.columns,
+        "rows": [_row(row) for row in table.rows],
+        "notes": table.notes,
+    }
+
+
+def _row(row: Row) -> dict[str, Any]:
+    networks = "" if row.networks is None else row.networks
+    return {
+        **{"label": row.marked_label, "method": row.method, "networks": row.networks_text, "sort": networks},
+        **{"head": row.head, "cells": [_cell(cell) for cell in row.cells]},
+    }
+
+
+def _cell(cell: Cell) -> dict[str, Any]:
+    return {
+        "text": cell.text,
+        "value": "" if cell.mean is None else cell.mean,
+        "look": "marked" if cell.best or cell.tied else "plain",
+    }
