@@ -272,7 +272,7 @@ KINDS = {
     ),
     "rate": Kind("accuracy against the noise rate, where one kind of noise has several", _one("rate")),
     "cost": Kind(
-        "accuracy against forward passes, and hours where all were timed on one device, marked by the number of networks",
+        "accuracy against forward passes, and hours if one device made all runs; marked by the number of networks",
         _cost,
     ),
     "critical_difference": Kind(

@@ -146,13 +146,13 @@ def _notes(
         split = [row.label for row in grouping.groups if rows[row.label].passes and rows[row.label].hours is None]
         dashes = f": no hours for {', '.join(split)}" if split else ", nor are rows of different devices"
         notes.append(f"runs were timed on {len(counts)} devices ({some}{more}), which are not averaged{dashes}")
-    return notes + [f"{said}: longer than alone" for said in (_gpu(timed), _cpu(timed)) if said]
+    return notes + [f"{said}: hours are longer than alone" for said in (_gpu(timed), _cpu(timed)) if said]
 
 
 def _gpu(timed: Iterable[Spent]) -> str:
     """How many runs shared a GPU, as they found it when they began."""
     shared = [one.sharing for one in timed if one.sharing is not None and one.sharing > 1]
-    return f"{len(shared)} runs shared their GPU when they began, up to {max(shared)} at a time" if shared else ""
+    return f"{len(shared)} runs shared their GPU as they began, up to {max(shared)} at a time" if shared else ""
 
 
 def _cpu(timed: Iterable[Spent]) -> str:
@@ -174,4 +174,4 @@ def _cpu(timed: Iterable[Spent]) -> str:
         for _, change in sorted(events, key=lambda event: (event[0], -event[1])):
             running += change
             most = max(most, running)
-    return f"runs of one machine were under way at the same time, {most} at least" if most > 1 else ""
+    return f"at least {most} runs at a time on one machine" if most > 1 else ""

@@ -93,7 +93,15 @@ def packed(grouping: Grouping) -> list[list[Any]]:
     """Return the lines of accuracy and of every measure as JSON values, from which `lined` makes them again."""
     every = {ACCURACY: accuracy_lines(grouping)} | {name: lines_of(grouping, name) for name in MEASURES}
     return [
-        [name, label, *column, *map(_listed, (line.mean, line.low, line.high, line.sd)), line.counts.tolist(), line.ends, line.runs]
+        [
+            name,
+            label,
+            *column,
+            *map(_listed, (line.mean, line.low, line.high, line.sd)),
+            line.counts.tolist(),
+            line.ends,
+            line.runs,
+        ]
         for name, lines in every.items()
         for (label, column), line in lines.items()
     ]

@@ -1,4 +1,4 @@
-"""A table as text, CSV, Markdown, LaTeX, JSON or a page: numbers are rounded once, in `cells`; a writer only escapes."""
+"""A table as text, CSV, Markdown, LaTeX, JSON or a page: `cells` rounds numbers, once; a writer only escapes."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def cost(source: Source, hours: Hours | None = None, device: str = "") -> Figure
     scales = [("forward passes over the training set,\nsummed over the networks", passes)]
     if timed is not None:
         known = timed
-        scales.append((f"device hours{f' ({device})' if device else ''}", lambda run: known[run["run_id"]]))
+        scales.append(("device hours of one run", lambda run: known[run["run_id"]]))
     drawn = {
         (number, column): found
         for number, (_, measure) in enumerate(scales)
@@ -68,7 +68,8 @@ def cost(source: Source, hours: Hours | None = None, device: str = "") -> Figure
         every = [one for found in drawn.values() for one in found.values()]
         said = points.said(every, canvas.runs_text(grouping, [one.runs for one in every]), bars)
         line = "grey line: rows that no other beats in both" if len(grouping.groups) > 1 else ""
-        canvas.note(figure, *said, line)
+        clock = f"hours on {device}" if device and timed is not None else ""
+        canvas.note(figure, *said, line, clock)
     return figure
 
 
