@@ -196,6 +196,12 @@ class RunConfig:
         return self
 
 
+@functools.cache
+def _hints(cls: type[Any]) -> dict[str, Any]:
+    """The declared types: to work them out takes longer than to cast by them."""
+    return get_type_hints(cls)
+
+
 def typed(cls: type[Any], data: Any, where: str) -> Any:
     """Build the dataclass `cls` from plain data, casting each value to its declared type.
 
@@ -203,7 +209,7 @@ def typed(cls: type[Any], data: Any, where: str) -> Any:
     """
     if not isinstance(data, dict):
         raise ValueError(f"{where} must be a table of settings, got {data!r}")
-    hints = get_type_hints(cls)
+    hints = _hints(cls)
     known = {f.name: f for f in dataclasses.fields(cls)}
     for key in data:
         if key not in known:

@@ -268,8 +268,8 @@ def _same_lines(found: Sequence[object], due: Sequence[object]) -> None:
 
 
 def _triples(text: str) -> Iterator[tuple[float, float | None, int]]:
-    for mean, sd, n in TRIPLE.findall(text):
-        yield float(mean), _number(sd), int(n)
+    for number, sd, n in TRIPLE.findall(text):
+        yield float(number), _number(sd), int(n)
 
 
 def _number(text: str) -> float | None:

@@ -113,7 +113,7 @@ class Results:
         self.facts: dict[str, Facts] = {}  # run_id -> facts, of the valid results read so far
         self.payloads = Payloads()
         self._store, self._run_ids = store, list(run_ids)
-        self._name = sha256(canonical([str(store.root.resolve()), self._run_ids, _checkers()]))[:24]
+        self._name = sha256(canonical([str(store.root.resolve()), sorted(self._run_ids), _checkers()]))[:24]
         self._remembered = _known(memory.recall("results", self._name))
         self._known = dict(self._remembered)
 
