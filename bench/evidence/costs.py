@@ -171,7 +171,7 @@ def _cpu(timed: Iterable[Spent]) -> str:
     most = 0
     for events in hosts.values():
         running = 0
-        for _, change in sorted(events, key=lambda event: (event[0], -event[1])):
+        for _, change in sorted(events):
             running += change
             most = max(most, running)
     return f"at least {most} runs at a time on one machine" if most > 1 else ""

@@ -7,10 +7,11 @@ may be compared with it: no number is printed without it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from bench.evidence import published, remarks
 from bench.evidence.cells import NONE, Cell, Extra, Part, Table, Value
-from bench.evidence.grouping import Column, Entry, Group
+from bench.evidence.grouping import Column, Group
 from bench.evidence.published import KIND_TEXTS, Match, Reference, Setting
 from bench.evidence.records import RULES
 from bench.evidence.tables import Basis, pairs
@@ -53,26 +54,21 @@ def beside_published(found: Basis, references: Sequence[Reference], sizes: Mappi
 def _matches(
     found: Basis, row: Group, column: Column, cell: Cell, references: Sequence[Reference], sizes: Mapping[str, int]
 ) -> list[Match]:
-    entry = next((entry for entry in row.entries if entry.column == column), None)
-    if entry is None:
+    entries = [entry for entry in row.entries if entry.column == column]
+    if not entries:
         return []
+    run = next((entry.payload for entry in entries if entry.payload), None)
     setting = Setting.of(
-        entry.config,
-        _size(entry, sizes),
+        entries[0].config,
+        sizes.get(column[0], 0),
         rule=found.rule,
         head=found.head,
         n=cell.n,
-        networks=next((e.payload["num_networks"] for e in row.entries if e.payload), 1),
+        networks=1 if run is None else run["num_networks"],
     )
+    if run is not None:  # as it was counted
+        setting = replace(setting, split=published.split_text(run["totals"]["train"], run["totals"]["val"]))
     return published.nearest(published.matching(references, setting))
-
-
-def _size(entry: Entry, sizes: Mapping[str, int]) -> int:
-    """The number of training images: as the run counted them, or else as the data set is known."""
-    if entry.payload is None:
-        return sizes.get(entry.column[0], 0)
-    totals = entry.payload["totals"]
-    return int(totals["train"] + totals["val"] + entry.config["dataset"].get("trusted", 0))
 
 
 def _value(match: Match, cell: Cell, footnotes: list[str]) -> Value:

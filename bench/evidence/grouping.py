@@ -123,7 +123,7 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str]
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{name}.")
         else:
-            yield prefix + name, _exact(value) if isinstance(value, list) else _exact_word(type(value), value)
+            yield prefix + name, _exact(value) if isinstance(value, list) else _exact_word(type(value).__name__, value)
 
 
 def _exact(value: object) -> str:
@@ -132,7 +132,7 @@ def _exact(value: object) -> str:
 
 
 @cache
-def _exact_word(_: type[object], value: object) -> str:
+def _exact_word(kind: str, value: Any) -> str:
     """The same of what may be a key: thousands of runs share their settings, and 1, 1.0 and True are not equal here."""
     return _exact(value)
 
