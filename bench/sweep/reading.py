@@ -157,7 +157,7 @@ def _spent(provenance: Mapping[str, Any], epochs: int) -> Spent:
     attempts = provenance.get("attempts")
     start = attempts[-1] if isinstance(attempts, list) and attempts and isinstance(attempts[-1], dict) else {}
     seconds, sharing = provenance.get("seconds"), start.get("sharing")
-    if provenance.get("epochs_this_attempt", epochs) != epochs or not isinstance(seconds, int | float):
+    if provenance.get("epochs_this_attempt", epochs) != epochs or type(seconds) not in (int, float):
         seconds = None
     return Spent(
         seconds=None if seconds is None or not 0 <= seconds <= sys.float_info.max else float(seconds),
