@@ -196,6 +196,9 @@ class RunConfig:
         return self
 
 
+_hints = functools.cache(get_type_hints)  # the declared types: to work them out takes longer than to cast by them
+
+
 def typed(cls: type[Any], data: Any, where: str) -> Any:
     """Build the dataclass `cls` from plain data, casting each value to its declared type.
 
@@ -203,7 +206,7 @@ def typed(cls: type[Any], data: Any, where: str) -> Any:
     """
     if not isinstance(data, dict):
         raise ValueError(f"{where} must be a table of settings, got {data!r}")
-    hints = get_type_hints(cls)
+    hints = _hints(cls)  # type: ignore[arg-type]  # every class can be a key
     known = {f.name: f for f in dataclasses.fields(cls)}
     for key in data:
         if key not in known:

@@ -9,8 +9,7 @@ def tabling(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--rule",
         choices=("last", "last10", "noisy_val", "clean_val", "oracle"),
-        default="last",
-        help="which epoch counts (default: last)",
+        help="which epoch counts (default: the suite's own rule, or last)",
     )
     verb.add_argument(
         "--head",

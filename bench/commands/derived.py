@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import noise
 from bench import cache
 from bench.commands import notes
-from bench.config import cast
+from bench.config import cast, plain
 from bench.data.noisy import spec_of, split_of, stored_name
-from bench.evidence.cells import Table
+from bench.evidence.cells import ALL, Table
 from bench.files import canonical, make_folder, publish, read_regular, sha256
 from bench.fingerprint import harness_code, method_code, sources
 from bench.sweep.grid import Planned, Suite
@@ -26,9 +26,13 @@ from methods import registry
 
 if TYPE_CHECKING:
     from bench.config import RunConfig
+    from bench.evidence.records import Spent
     from methods.fields import MethodInfo
 
-LIBRARIES = ("numpy-", "pandas-", "scipy-", "rich-", "tabulate-")  # on which the numbers and texts of a table rest
+# on which the numbers and texts of a table rest
+LIBRARIES = ("numpy-", "pandas-", "scipy-", "rich-", "tabulate-", "jinja2-")
+
+PAGES = Path(__file__).resolve().parent.parent / "evidence" / "page"
 
 
 @dataclass
@@ -54,6 +58,11 @@ class Evidence:
     def digests(self) -> dict[str, str]:
         """run_id -> digest of its payload."""
         return {run_id: facts.payload for run_id, facts in self.facts.items()}
+
+    @property
+    def spent(self) -> dict[str, Spent]:
+        """run_id -> the time that it took, of those with a payload."""
+        return {run_id: facts.spent for run_id, facts in self.facts.items()}
 
     @property
     def methods(self) -> list[str]:
@@ -129,11 +138,12 @@ def _makers() -> list[str]:
     for folder in sys.path:
         with suppress(OSError):  # a zip archive, or a folder that is not there
             installed |= {name for name in os.listdir(folder or ".") if name.endswith(".dist-info")}
-    return [sources(), sys.version, *sorted(name for name in installed if name.startswith(LIBRARIES))]
+    pages = sha256(b"".join(path.read_bytes() for path in sorted(PAGES.iterdir()) if path.suffix != ".py"))
+    return [sources(), pages, sys.version, *sorted(name for name in installed if name.startswith(LIBRARIES))]
 
 
-def table_of(found: Evidence, rule: str, head: str, baseline: str) -> Table:
-    """The accuracy table of what was gathered."""
+def table_of(found: Evidence, rule: str, head: str, baseline: str, view: str = "accuracy") -> Table:
+    """A table of what was gathered; the views are those of `bench.arguments.evidence`."""
     plan: dict[str, Any] = {
         "methods": found.methods,
         "columns": found.columns,
@@ -144,19 +154,47 @@ def table_of(found: Evidence, rule: str, head: str, baseline: str) -> Table:
         "defaults": {run.config.method.name: run.defaults for run in found.runs},
         "tuned": sorted(name for name, info in found.infos.items() if info.card is not None and info.card.tuned),
     }
+    beside = _beside(found, view)
 
     def computed() -> Table:
-        from bench.evidence.tables import accuracy_table
+        from bench.evidence import tables, views
+        from bench.evidence.footnoted import beside_published
 
         expected = {run.run_id: run.config.to_dict() for run in found.runs}
-        summaries = [facts.summary(expected[run_id]) for run_id, facts in found.facts.items()]
-        return accuracy_table(summaries, expected=expected, **plan)
+        with without_collector():
+            summaries = [facts.summary(expected[run_id]) for run_id, facts in found.facts.items()]
+            basis = tables.basis(summaries, expected=expected, **plan)
+            match view:
+                case "accuracy":
+                    made = tables.accuracy_of(basis)
+                case "cost":
+                    made = views.cost(basis, found.spent)
+                case "published":
+                    made = beside_published(basis, *beside)
+                case _:
+                    made = {"rules": views.rules, "heads": views.heads, "rank": views.rank}[view](basis)
+        return replace(made, title=found.suite.title or found.suite.name)
 
     # a run_id stands for a configuration, a digest for a payload
     digests = found.digests
-    inputs = ["table", [[run.run_id, digests.get(run.run_id)] for run in found.runs], plan]
-    table: Table = _once(Table, inputs, computed)
+    title = found.suite.title or found.suite.name
+    inputs = ["table", [[run.run_id, digests.get(run.run_id)] for run in found.runs], plan, view, title]
+    table: Table = _once(Table, [*inputs, plain(beside)], computed)
     return replace(table, notes=(*table.notes, *notes.of(found)))
+
+
+def _beside(found: Evidence, view: str) -> list[Any]:
+    """What a view needs besides the payloads of runs."""
+    if view == "cost":
+        return [sorted((run_id, *spent) for run_id, spent in found.spent.items())]
+    if view == "published":
+        from bench.evidence import published
+
+        references = published.load()
+        table = found.suite.published
+        sizes = {run.config.dataset.name: run.info.train_size for run in found.runs}
+        return [published.of_table(references, table) if table else references, sizes]
+    return []
 
 
 def text_of(table: Table, form: str, width: int = 100, colour: bool = False) -> str:
@@ -173,13 +211,22 @@ def text_of(table: Table, form: str, width: int = 100, colour: bool = False) -> 
     return text
 
 
+WRITTEN = ("csv", "md", "tex", "html")
+
+
+def file_stem(table: Table) -> str:
+    """The name of a table's files: the view, and rule and head where they are others than usual."""
+    usual = table.rule in ("last", ALL) and table.head == "headline"
+    return table.view if usual else f"{table.view}-{table.rule}-{table.head}"
+
+
 def write_table(store: Store, found: Evidence, table: Table) -> list[Path]:
-    """Publish the table as CSV, Markdown and LaTeX with the manifest of its inputs; return the paths."""
+    """Publish the table in the formats of `WRITTEN` with the manifest of its inputs; return the paths."""
     folder = store.tables / found.suite.name
-    name = "accuracy" if (table.rule, table.head) == ("last", "headline") else f"accuracy-{table.rule}-{table.head}"
+    name = file_stem(table)
     make_folder(folder)
     paths = []
-    for form in ("csv", "md", "tex"):
+    for form in WRITTEN:
         paths.append(folder / f"{name}.{form}")
         _put(paths[-1], text_of(table, form).encode())
     _put(folder / f"{name}.manifest.json", canonical(found.digests))

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import argparse
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from bench import config as cfg
+from bench.arguments import parser
 from bench.commands import derived
+from bench.commands.select import planned
 from bench.data import datasets
 from bench.data.noisy import spec_of
 from bench.sweep import grid
@@ -17,6 +21,23 @@ from bench.sweep.store import Corrupt, Store
 from methods.fields import MethodInfo
 
 NAME = "everything"
+SELECTING = (
+    *("suite", "methods", "dataset", "noise", "seeds", "noise_seed", "network", "preset", "epochs", "val"),
+    *("trusted", "train_limit", "test_limit", "set", "allow_plugin"),
+)
+
+
+def asked(args: argparse.Namespace, store: Store) -> derived.Evidence:
+    """Gather the runs that a command line means: of a suite, or all that the folder holds with --everything."""
+    if not args.everything:
+        suite, runs = planned(args)
+        return derived.gather(store, suite, runs)
+    default = parser().parse_args([args.verb])
+    for name in SELECTING:
+        if getattr(args, name) != getattr(default, name):
+            what = f"suite {args.suite!r}" if name == "suite" else f"--{name.replace('_', '-')}"
+            raise ValueError(f"--everything takes all runs of the results folder; leave out {what}")
+    return gather(store, args.data_dir)
 
 
 def gather(store: Store, data_dir: Path | None = None) -> derived.Evidence:
@@ -25,12 +46,14 @@ def gather(store: Store, data_dir: Path | None = None) -> derived.Evidence:
     Code of methods from elsewhere is not looked for, so nothing is known of these but what their records say. Runs
     that were planned and never started have no folder, and are not known here.
     """
-    runs, corrupt = [], {}
+    runs: list[Planned] = []
+    corrupt: dict[str, str] = {}
+    known = functools.cache(lambda name: _known(name, data_dir))  # thousands of runs share a data set
     for run_id in store.run_ids():
         try:
             data = store.run(run_id).config()
             if data is not None:
-                runs.append(_run(cfg.RunConfig.from_dict(data), run_id, data_dir))
+                runs.append(_run(cfg.RunConfig.from_dict(data), run_id, known))
         except Corrupt as error:
             corrupt[run_id] = str(error)
         except ValueError as error:  # the settings of another version of the harness
@@ -52,9 +75,9 @@ def _suite(store: Store, runs: Sequence[Planned]) -> Suite:
     return Suite(NAME, sets, noise, methods, seeds, f"all {len(runs):,} runs under {store.root}")
 
 
-def _run(config: cfg.RunConfig, run_id: str, data_dir: Path | None) -> Planned:
+def _run(config: cfg.RunConfig, run_id: str, known: Callable[[str], datasets.DatasetInfo | None]) -> Planned:
     method = derived.described(config.method.name)
-    data = _dataset(config, data_dir)
+    data = _dataset(config, known(config.dataset.name))
     defaults = defaults_of(config, method)
     networks = method.num_networks if method else 1
     return Planned(config, config.method.name, run_id, str(spec_of(config.noise)), networks, data, defaults)
@@ -70,11 +93,16 @@ def defaults_of(config: cfg.RunConfig, method: MethodInfo | None) -> dict[str, A
     return method.resolve(params)
 
 
-def _dataset(config: cfg.RunConfig, data_dir: Path | None) -> datasets.DatasetInfo:
-    """What is known of a run's data set; of one that is not at hand, its name and digest."""
+def _known(name: str, data_dir: Path | None) -> datasets.DatasetInfo | None:
     try:
-        info = datasets.info(config.dataset.name, data_dir)
+        return datasets.info(name, data_dir)
     except ValueError:  # somebody's own files
+        return None
+
+
+def _dataset(config: cfg.RunConfig, info: datasets.DatasetInfo | None) -> datasets.DatasetInfo:
+    """What is known of a run's data set; of one that is not at hand, its name and digest."""
+    if info is None:
         name, digest = config.dataset.name, config.dataset.digest
         return datasets.DatasetInfo(name, 0, 0, 0, (0, 0, 0), 255, (), (), (), digest, "", "")
     return info if info.digest == config.dataset.digest else replace(info, digest=config.dataset.digest)

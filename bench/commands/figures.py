@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.files import NAME_PATTERN, canonical, make_folder, parse, publish, read_regular
+from bench.files import NAME_PATTERN, canonical, make_folder, parse, publish, read_regular, sha256
 from bench.names import unknown
 from bench.sweep.reading import without_collector
 from bench.sweep.store import Store
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from bench.commands.derived import Evidence
     from bench.evidence.grouping import Grouping
+    from bench.evidence.records import Payload
 
 EVIDENCE = Path(__file__).resolve().parent.parent / "evidence"
 MANIFEST = "plots.manifest.json"
@@ -36,19 +37,40 @@ class Ground:
 
     @cached_property
     def grouping(self) -> Grouping:
-        """The rows and columns of the table of these runs."""
+        """The rows and columns of the table of these runs, with what plots need of each run's history."""
         from bench.evidence.curves import traced
+
+        with without_collector():
+            return self._sorted([traced(payload) for payload in self.found.payloads.one_by_one()])
+
+    @cached_property
+    def lined(self) -> Grouping:
+        """The same rows and columns with lines of means in place of histories: they are remembered, these are long."""
+        from bench.commands import derived
+        from bench.evidence.curves import lined, packed
+
+        found = self.found
+        runs = [[run.run_id, facts.payload if (facts := found.facts.get(run.run_id)) else None] for run in found.runs]
+        inputs = ["lines", runs, found.methods, found.columns, self._defaults]
+        with without_collector():
+            told = derived.remembered(inputs, lambda: packed(self.grouping))
+            configs = self._expected
+            return lined(self._sorted([f.summary(configs[run_id]) for run_id, f in found.facts.items()]), told)
+
+    def _sorted(self, payloads: Sequence[Payload]) -> Grouping:
         from bench.evidence.grouping import group
 
         found = self.found
-        with without_collector():
-            return group(
-                [traced(payload) for payload in found.payloads.one_by_one()],
-                methods=found.methods,
-                columns=found.columns,
-                expected={run.run_id: run.config.to_dict() for run in found.runs},
-                defaults={run.config.method.name: run.defaults for run in found.runs},
-            )
+        order = {"methods": found.methods, "columns": found.columns}
+        return group(payloads, expected=self._expected, defaults=self._defaults, **order)
+
+    @cached_property
+    def _expected(self) -> dict[str, dict[str, Any]]:
+        return {run.run_id: run.config.to_dict() for run in self.found.runs}
+
+    @property
+    def _defaults(self) -> dict[str, dict[str, Any]]:
+        return {run.config.method.name: run.defaults for run in self.found.runs}
 
     @property
     def store(self) -> Store:
@@ -85,6 +107,7 @@ def write(
     """
     found = ground.found
     inputs = {"runs": found.digests, "order": [found.methods, found.columns], "code": drawing_code()}
+    inputs["spent"] = sha256(canonical(sorted(found.spent.items())))
     known, files = _previous(folder / MANIFEST, inputs)
     skipped: dict[str, str] = {}
     stems: dict[str, list[str]] = {}
@@ -198,10 +221,18 @@ def _one(name: str) -> Callable[[Ground], Drawn]:
     def draw(ground: Ground) -> Drawn:
         from bench.evidence import plots
 
-        figure: Figure = getattr(plots, name)(ground.grouping)
+        figure: Figure = getattr(plots, name)(ground.lined)
         return {"": figure}
 
     return draw
+
+
+def _cost(ground: Ground) -> Drawn:
+    from bench.evidence import plots
+    from bench.evidence.costs import hours_of
+
+    hours, device = hours_of(ground.found.spent)
+    return {"": plots.cost(ground.lined, hours=hours, device=device)}
 
 
 def _confidence(ground: Ground) -> Drawn:
@@ -240,7 +271,10 @@ KINDS = {
         _one("diagnostics"),
     ),
     "rate": Kind("accuracy against the noise rate, where one kind of noise has several", _one("rate")),
-    "cost": Kind("accuracy against forward passes, marked by the number of networks", _one("cost")),
+    "cost": Kind(
+        "accuracy against forward passes, and hours if one device made all runs; marked by the number of networks",
+        _cost,
+    ),
     "critical_difference": Kind(
         "mean ranks over three settings or more, and who is not separable", _one("critical_difference")
     ),

@@ -3,8 +3,8 @@
 import argparse
 import sys
 
-from bench.commands import derived, figures
-from bench.commands.select import data_dir_of, planned
+from bench.commands import everything, figures
+from bench.commands.select import data_dir_of
 from bench.sweep.store import Store
 
 
@@ -13,9 +13,9 @@ def main(args: argparse.Namespace) -> int:
         print(figures.listed())
         return 0
     kinds = figures.check(args.kind) if args.kind else None
-    suite, runs = planned(args)
     store = Store(args.results)
-    found = derived.gather(store, suite, runs)
+    found = everything.asked(args, store)
+    suite = found.suite
     if not found.payloads:
         raise ValueError(f"no run of {suite.name!r} is done under {args.results}: nothing to draw")
     folder = args.out.resolve() if args.out and args.out.is_symlink() else args.out  # one's own link may be followed

@@ -118,6 +118,11 @@ def begin(args: argparse.Namespace, store: Store, suite: Suite, runs: Sequence[P
         print(f"precision {precision} as when this suite was begun; {here.reason} {effect}", file=sys.stderr)
 
 
+def rule_of(args: argparse.Namespace, suite: Suite) -> str:
+    """The selection rule asked for, the suite's own, or the last epoch."""
+    return str(args.rule or suite.rule or "last")
+
+
 def baseline_of(args: argparse.Namespace, suite: Suite, runs: Sequence[Planned]) -> str:
     """The method to compare with: asked for, the suite's, or the first row."""
     names = list(dict.fromkeys(run.config.method.name for run in runs))

@@ -8,13 +8,10 @@ from tabulate import tabulate
 
 from bench.commands.compared import Line
 from bench.evidence.cells import DASH
-from bench.evidence.published import KINDS, NOT_STATED, Reference
+from bench.evidence.published import KIND_TEXTS, NOT_STATED, Reference
 from bench.evidence.records import RULES
 from bench.sweep.grid import Suite
 
-KIND_TEXTS = dict(
-    zip(KINDS, ("by the method's authors", "run again by others", "at second hand, quoted by others"), strict=True)
-)
 HEADINGS = (
     *("method", "noise", "their noise", "their epochs", "printed as"),
     *("published", "ours", "difference", "verdict"),

@@ -1,4 +1,4 @@
-"""`table`: the accuracy table of a suite, from finished runs alone."""
+"""`table`: a table of a suite, or of all that a results folder holds, from finished runs alone."""
 
 import argparse
 import shutil
@@ -6,36 +6,59 @@ import sys
 import textwrap
 from pathlib import Path
 
-from bench.commands import derived
-from bench.commands.select import baseline_of, planned
+from bench.commands import derived, everything
+from bench.commands.select import baseline_of, rule_of
 from bench.evidence.cells import Table
+from bench.printable import printable
 from bench.sweep.store import Store
 
-INTEGRITY = 3
+INCOMPLETE, INTEGRITY = 1, 3
 
 
 def main(args: argparse.Namespace) -> int:
-    suite, runs = planned(args)
+    _refuse_contradictions(args)
     store = Store(args.results)
-    found = derived.gather(store, suite, runs)
+    found = everything.asked(args, store)
     if found.alarms() and not args.allow_incomplete:
         print("\n".join(found.alarms()), file=sys.stderr)
         print("no table: `run` sets damaged results aside and trains these runs again", file=sys.stderr)
         return INTEGRITY
+    if args.require_complete and (lacking := _lacking(found)):
+        print(f"no table: {lacking}", file=sys.stderr)
+        return INCOMPLETE
     print(rendered(store, found, args, args.format)[0], end="")
     return 0
+
+
+def _refuse_contradictions(args: argparse.Namespace) -> None:
+    if args.view == "rules" and args.rule is not None:
+        raise ValueError(f"--view rules shows every selection rule; leave out --rule {args.rule}")
+    if args.view == "heads" and args.head != "headline":
+        raise ValueError(f"--view heads shows every head; leave out --head {args.head}")
+
+
+def _lacking(found: derived.Evidence) -> str:
+    """How many runs are missing, and why; "" if none is."""
+    planned = {run.run_id for run in found.runs} | found.corrupt.keys()
+    missing = planned - found.facts.keys()
+    kinds = {"failed": missing & found.failed.keys(), "damaged": missing & found.corrupt.keys()}
+    kinds["not run"] = missing - found.failed.keys() - found.corrupt.keys()
+    told = ", ".join(f"{len(ids)} {kind}" for kind, ids in kinds.items() if ids)
+    return f"{len(missing)} of {len(planned)} planned runs are missing ({told})" if missing else ""
 
 
 def rendered(
     store: Store, found: derived.Evidence, args: argparse.Namespace, form: str = "text"
 ) -> tuple[str, list[Path]]:
     """The table in a format, published beside the records as well; text is followed by the noise of each column."""
-    table = derived.table_of(found, args.rule, args.head, baseline_of(args, found.suite, found.runs))
+    baseline = baseline_of(args, found.suite, found.runs)
+    view = getattr(args, "view", "accuracy")  # `run` prints the table of accuracies
+    table = derived.table_of(found, rule_of(args, found.suite), args.head, baseline, view)
     paths = _written(store, found, table) if found.payloads else []
     if form != "text":
         return derived.text_of(table, form), paths
     width = shutil.get_terminal_size((120, 24)).columns
-    text = f"{found.suite.title or found.suite.name}\n\n"
+    text = f"{printable(table.title)}\n\n"
     text += derived.text_of(table, "text", width, sys.stdout.isatty())
     lines = derived.noise_lines(store, found)
     if lines:

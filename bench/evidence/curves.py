@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +15,7 @@ from bench.evidence.records import HEADLINE, Payload, Summary, reported_heads, s
 Curve = Sequence[float | None]
 Source = Iterable[Payload] | Grouping
 
+ACCURACY = "accuracy"
 LEAST = 10  # samples behind a share that is drawn: fewer say nothing
 
 
@@ -50,6 +51,13 @@ class Line:
 Lines = dict[tuple[str, Column], Line]
 
 
+@dataclass
+class Lined(Grouping):
+    """Runs sorted into rows and columns without their histories, in whose place are the lines of every measure."""
+
+    lines: Mapping[str, Lines] = field(default_factory=dict)
+
+
 def grouped(source: Source, methods: Sequence[str] | None = None, columns: Sequence[str] | None = None) -> Grouping:
     """Return runs sorted into rows and columns; what is sorted already stays as it is."""
     return source if isinstance(source, Grouping) else group(source, methods=methods, columns=columns)
@@ -64,6 +72,8 @@ def traced(payload: Payload) -> Traced:
 
 def lines_of(grouping: Grouping, name: str) -> Lines:
     """Return the lines of a measure of `MEASURES`, of the rows and columns that have one."""
+    if isinstance(grouping, Lined):
+        return grouping.lines[name]
     measure = MEASURES[name]
 
     def of(payload: Payload) -> Curve | None:
@@ -74,7 +84,41 @@ def lines_of(grouping: Grouping, name: str) -> Lines:
 
 def accuracy_lines(grouping: Grouping, head: str = HEADLINE) -> Lines:
     """Return the lines of accuracy on test, averaged over the heads that make the number asked for."""
+    if isinstance(grouping, Lined) and head == HEADLINE:
+        return grouping.lines[ACCURACY]
     return _lines(grouping, Measure(lambda payload: _test_curve(payload, reported_heads(payload, head))))
+
+
+def packed(grouping: Grouping) -> list[list[Any]]:
+    """Return the lines of accuracy and of every measure as JSON values, from which `lined` makes them again."""
+    every = {ACCURACY: accuracy_lines(grouping)} | {name: lines_of(grouping, name) for name in MEASURES}
+    return [
+        [
+            name,
+            label,
+            *column,
+            *map(_listed, (line.mean, line.low, line.high, line.sd)),
+            line.counts.tolist(),
+            line.ends,
+            line.runs,
+        ]
+        for name, lines in every.items()
+        for (label, column), line in lines.items()
+    ]
+
+
+def lined(grouping: Grouping, told: Sequence[Sequence[Any]]) -> Lined:
+    """Return runs sorted without histories, with the lines that `packed` has told of them."""
+    lines: dict[str, Lines] = {name: {} for name in (ACCURACY, *MEASURES)}
+    for name, label, dataset, noise, *arrays, counts, ends, runs in told:
+        mean, low, high, sd = (np.asarray(values, dtype=np.float64) for values in arrays)
+        ended = tuple((int(epoch), float(value)) for epoch, value in ends)
+        lines[name][label, (dataset, noise)] = Line(mean, low, high, ended, runs, sd, np.asarray(counts))
+    return Lined(grouping.groups, grouping.columns, grouping.notes, lines)
+
+
+def _listed(values: NDArray[np.float64]) -> list[float | None]:
+    return [None if np.isnan(value) else value for value in values.tolist()]
 
 
 def run_curve(run: Payload, name: str) -> NDArray[np.float64] | None:

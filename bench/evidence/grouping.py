@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from bench.evidence.records import Payload, distinct, noise_text
@@ -122,12 +123,18 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str]
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{name}.")
         else:
-            yield prefix + name, _exact(value)
+            yield prefix + name, _exact(value) if isinstance(value, list) else _exact_word(type(value).__name__, value)
 
 
 def _exact(value: object) -> str:
     """Return JSON: the number 1 and the word "1" are different settings."""
     return json.dumps(value, sort_keys=True)
+
+
+@cache
+def _exact_word(kind: str, value: Any) -> str:
+    """The same of what may be a key: thousands of runs share their settings, and 1, 1.0 and True are not equal here."""
+    return _exact(value)
 
 
 def _nature(entry: Entry) -> tuple[str, str, float, str, tuple[int, int], str]:

@@ -23,7 +23,12 @@ from noise import NoiseSpec, family_of
 
 FOLDER = ROOT / "results" / "published"
 NOT_STATED = "not stated"
-KINDS = ("authors", "third-party", "second-hand")
+KIND_TEXTS = {
+    "authors": "by the method's authors",
+    "third-party": "run again by others",
+    "second-hand": "at second hand, quoted by others",
+}
+KINDS = tuple(KIND_TEXTS)
 RULES = {
     "last": "last",
     "last10": "last ten",

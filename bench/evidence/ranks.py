@@ -62,6 +62,17 @@ def average_ranks(means: pd.DataFrame) -> pd.Series[float]:
     return _ranks(means).mean(axis="index").sort_values(kind="stable")
 
 
+def comparable(means: pd.DataFrame) -> pd.DataFrame:
+    """Return the methods (columns) that have a number in every setting (row) in which any method has one."""
+    return means.dropna(axis="index", how="all").dropna(axis="columns", how="any")
+
+
+def within(means: pd.DataFrame) -> pd.DataFrame:
+    """Return the ranks of those methods in each of those settings, if they are two or more; 1 is the highest number."""
+    found = comparable(means)
+    return _ranks(found if len(found.columns) > 1 else found.iloc[:, :0])
+
+
 def friedman(means: pd.DataFrame) -> Friedman:
     """Test whether k methods (columns) rank alike over the complete settings (rows).
 

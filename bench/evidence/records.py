@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from noise import NoiseSpec
 
@@ -22,7 +22,18 @@ class Summary(dict[str, Any]):
     """A payload without its history, in whose place `accuracies` are: by rule and head, what a table needs of it."""
 
 
+class Spent(NamedTuple):
+    """What a record tells of the time that its run took: `seconds` are None where they are those of a part of it."""
+
+    seconds: float | None = None
+    device: str = ""  # as the machine names it, "" if it is not told
+    host: str = ""  # tells machines apart
+    started: str = ""  # ISO 8601, to the second
+    sharing: int | None = None  # runs on its GPU when it began, itself included
+
+
 HEADLINE = "headline"
+NETWORKS = "mean of networks"  # every network's own head
 LAST_EPOCHS = 10
 RULES = {
     "last": "test accuracy after the last epoch",
@@ -48,9 +59,17 @@ def reported_heads(payload: Payload, head: str = HEADLINE) -> list[str]:
 
     An ensemble of one network is that network, so that one-network methods have a number beside ensembles.
     """
+    if head == NETWORKS:
+        return networks_of(payload)
     if head == HEADLINE or (head == "ensemble" and head not in payload["heads"] and payload["num_networks"] == 1):
         return list(payload["headline"])
     return [head] if head in payload["heads"] else []
+
+
+def networks_of(payload: Payload) -> list[str]:
+    """Return the heads that are one network each, in the order of the networks."""
+    names = (f"net{number + 1}" for number in range(payload["num_networks"]))
+    return [name for name in names if name in payload["heads"]]
 
 
 def series(payload: Payload, head: str, count: str) -> list[int] | None:

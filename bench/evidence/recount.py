@@ -16,6 +16,8 @@ Payload = Mapping[str, Any]
 
 RULES = ("last", "last10", "noisy_val", "clean_val", "oracle")
 SCHEMA = 1
+SAME = 1e-9  # points: means of equal counts may differ by their rounding
+NETWORKS = "mean of networks"
 LAST = 10  # epochs that "last10" averages
 FIELDS = {"payload", "payload_sha256", "provenance", "sha256"}
 # beside the settings, what the runs of a cell must have in common
@@ -118,7 +120,7 @@ def brief(record: Record) -> Run:
     payload = record.payload
     facts = {name: value for name, value in payload.items() if name != "history"}
     last = {head: counts["test"] for head, counts in payload["history"][-1]["heads"].items()}
-    heads = {"headline", "ensemble", *payload["heads"]}
+    heads = {"headline", "ensemble", NETWORKS, *payload["heads"]}
     scores = {(rule, head): _score(payload, rule, head) for rule in RULES for head in heads}
     return Run(facts, record.provenance, record.payload_sha256, last, scores)
 
@@ -128,6 +130,8 @@ def _score(payload: Payload, rule: str, head: str) -> Fraction | None:
     heads: Sequence[str] = [head]
     if head == "headline" or (head == "ensemble" and head not in payload["heads"] and payload["num_networks"] == 1):
         heads = payload["headline"]
+    elif head == NETWORKS:
+        heads = sorted({f"net{number}" for number in range(1, payload["num_networks"] + 1)} & set(payload["heads"]))
     if not payload["totals"]["test"] or not heads or not set(heads) <= set(payload["heads"]):
         return None
     counts = [_count(payload, rule, name) for name in heads]
@@ -169,8 +173,39 @@ def cells(groups: Iterable[Sequence[Run]], rule: str, head: str) -> dict[frozens
     return {frozenset(run.facts["run_id"] for run in runs): _number(runs, rule, head) for runs in groups}
 
 
+def gaps(groups: Iterable[Sequence[Run]], head: str) -> dict[frozenset[str], Number]:
+    """By how many points the best epoch on test is above the last one, run by run, as `cells` gives numbers."""
+    found = {}
+    for runs in groups:
+        pairs = [(run.scores.get(("oracle", head)), run.scores.get(("last", head))) for run in runs]
+        values = [100 * (best - last) for best, last in pairs if best is not None and last is not None]
+        found[frozenset(run.facts["run_id"] for run in runs)] = _of(values)
+    return found
+
+
+def ranks(means: Mapping[str, Sequence[float | None]]) -> dict[str, list[float | None]]:
+    """The rank of each row in each column, given its mean there; 1 is the highest, equal means share the mean rank.
+
+    A row ranks that has a mean in every column in which any row has one; there must be two of them.
+    """
+    width = max(map(len, means.values()), default=0)
+    kept = [column for column in range(width) if any(row[column] is not None for row in means.values())]
+    full = {label: row for label, row in means.items() if all(row[column] is not None for column in kept)}
+    found: dict[str, list[float | None]] = {}
+    for label, row in full.items() if len(full) > 1 else ():
+        found[label] = [None] * width
+        for column in kept:
+            others = [(other[column] or 0.0) - (row[column] or 0.0) for other in full.values()]
+            above, equal = sum(gap > SAME for gap in others), sum(abs(gap) <= SAME for gap in others)
+            found[label][column] = above + (equal + 1) / 2
+    return found
+
+
 def _number(runs: Sequence[Run], rule: str, head: str) -> Number:
-    values = [100 * value for run in runs if (value := run.scores.get((rule, head))) is not None]
+    return _of([100 * value for run in runs if (value := run.scores.get((rule, head))) is not None])
+
+
+def _of(values: Sequence[Fraction]) -> Number:
     return Number(
         mean=float(mean(values)) if values else None,
         sd=float(stdev(values)) if len(values) > 1 else None,

@@ -1,47 +1,118 @@
-"""The table of accuracies: who is best, who cannot be told from the best, and who does not beat the baseline."""
+"""Runs into cells, and cells into the table of accuracies: who is best, and who cannot be told from the best."""
 
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from bench.evidence.cells import BEST, DAGGER, DASH, DIVERGED, TIED, Cell, Row, Table
+from bench.evidence import remarks
+from bench.evidence.cells import DASH, NONE, Cell, Extra, Row, Table, Value
 from bench.evidence.grouping import Column, Group, Grouping, group
 from bench.evidence.records import HEADLINE, RULES, Payload, accuracy, check_rule, reported_heads, text_of
-from bench.evidence.statistics import (
-    ALPHA,
-    Comparison,
-    compare_to,
-    highest,
-    limits_text,
-    mean,
-    not_separable,
-    sample_sd,
-)
-from bench.evidence.writers import WRITERS, to_csv, to_json, to_latex, to_markdown, to_text
+from bench.evidence.statistics import highest, mean, not_separable, sample_sd
+from bench.evidence.writers import WRITERS, to_csv, to_html, to_json, to_latex, to_markdown, to_text
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
     "WRITERS",
+    "Basis",
     "Cell",
     "Row",
     "Table",
     "accuracies",
     "accuracy_table",
+    "basis",
     "to_csv",
+    "to_html",
     "to_json",
     "to_latex",
     "to_markdown",
     "to_text",
 ]
 
-IDS_SHOWN = 6
+MEAN_RANK = "mean rank"
 
 
-def accuracy_table(
+@dataclass(frozen=True)
+class Basis:
+    """Runs sorted into rows and columns, how a number is read off them, and what is known of runs without a result."""
+
+    grouping: Grouping
+    rule: str = "last"
+    head: str = HEADLINE
+    baseline: str | None = None
+    tuned: Container[str] = ()
+    failed: Mapping[str, str] | None = None  # run_id -> reason
+    missing: tuple[str, ...] = ()
+    planned: int = 0
+
+    @property
+    def labels(self) -> list[str]:
+        """Return the columns as they are printed."""
+        return [self.grouping.column_label(column) for column in self.grouping.columns]
+
+    @property
+    def baseline_label(self) -> str | None:
+        """Return the row of the baseline, whatever its label adds; the method itself where it has none, or several."""
+        labels = [row.label for row in self.grouping.groups if row.method == self.baseline]
+        return labels[0] if len(labels) == 1 else self.baseline
+
+    def cell(self, row: Group, column: Column, values: Sequence[float | None]) -> Cell:
+        """Return the cell of `values`, one for each finished run of the row and column, in percent or points."""
+        runs, failed = row.runs(column), self.failed or {}
+        known = [value for value in values if value is not None]
+        return Cell(
+            mean=mean(known),
+            sd=sample_sd(known),
+            n=len(known),
+            planned=row.planned(column),
+            runs=tuple(run["run_id"] for run in runs),
+            diverged=sum(bool(run["diverged"]) for run in runs),
+            failed=sum(e.payload is None and e.column == column and e.run_id in failed for e in row.entries),
+        )
+
+    def cells(
+        self, column: Column, rule: str | None = None, head: str | None = None
+    ) -> tuple[list[Cell], pd.DataFrame]:
+        """Return the cells of a column, one a row, with their marks, and the accuracies that these rest on."""
+        rule, head = rule or self.rule, head or self.head
+        found = {}
+        for row in self.grouping.groups:
+            shares = [accuracy(run, rule, head) for run in row.runs(column)]
+            found[row.label] = self.cell(row, column, [None if share is None else 100 * share for share in shares])
+        seeds = accuracies(self.grouping, column, rule, head)
+        tied = not_separable(seeds)
+        best = str(highest(seeds)) if tied else None
+        return [replace(cell, tied=label in tied, best=label == best) for label, cell in found.items()], seeds
+
+    def rows(self, columns: Sequence[Sequence[Cell]]) -> tuple[Row, ...]:
+        """Return the rows, given the cells of each column."""
+        groups = enumerate(self.grouping.groups)
+        return tuple(_row(row, tuple(column[at] for column in columns), self.head) for at, row in groups)
+
+    def table(self, columns: Sequence[str], rows: tuple[Row, ...], number: str, **more: Any) -> Table:
+        """Return a table of these rows; `number` says what its cells are."""
+        return Table(
+            header=_header(self.grouping, number),
+            columns=tuple(columns),
+            rows=rows,
+            rule=self.rule,
+            head=self.head,
+            baseline=self.baseline,
+            missing=self.missing,
+            **more,
+        )
+
+    def gaps(self) -> list[str]:
+        """Say which rows were split, and which runs have no number."""
+        gaps = remarks.gaps(self.grouping, self.missing, self.failed or {}, self.planned)
+        return [*self.grouping.notes, *gaps]
+
+
+def basis(
     payloads: Iterable[Payload],
     *,
     methods: Sequence[str] | None = None,
@@ -53,62 +124,103 @@ def accuracy_table(
     failed: Mapping[str, str] | None = None,
     defaults: Mapping[str, Mapping[str, Any]] | None = None,
     tuned: Container[str] = (),
-    refuse_missing: bool = False,
-) -> Table:
-    """Average runs over seeds into one cell per method and noise.
+) -> Basis:
+    """Sort runs into what every view of them starts from.
 
     `methods` and `columns` (noise labels) order rows and columns. `expected` maps the run_id of every planned run to
     its configuration and `failed` the run_id of a failed one to its reason: both only show what is missing.
     `defaults` maps methods to default hyper-parameters; other values are shown in the row's label. `tuned` holds the
-    methods whose users choose settings per noise setting: the table says which they are. With
-    `refuse_missing` an incomplete table raises ValueError, for tables that go into a paper.
+    methods whose users choose settings per noise setting: the table says which they are.
     """
     check_rule(rule)
     payloads = list(payloads)
     heads = sorted({HEADLINE, "ensemble"} | {name for payload in payloads for name in payload["heads"]})
     if payloads and head not in heads:
         raise ValueError(f"head must be one of {', '.join(heads)}; got {head!r}")
-    expected, failed = expected or {}, failed or {}
+    expected = expected or {}
     grouping = group(payloads, methods=methods, columns=columns, expected=expected, defaults=defaults)
     done = {payload["run_id"] for payload in payloads}
     missing = tuple(run_id for run_id in expected if run_id not in done)
-    if refuse_missing and missing:
-        raise ValueError(f"{len(missing)} of {len(expected)} planned runs are missing: {_ids(missing)}")
+    return Basis(grouping, rule, head, baseline, tuned, failed or {}, missing, len(expected))
 
-    built = {row.label: [_cell(row, column, rule, head) for column in grouping.columns] for row in grouping.groups}
-    notes: list[str] = []
+
+def accuracy_table(payloads: Iterable[Payload], *, refuse_missing: bool = False, **plan: Any) -> Table:
+    """Average runs over seeds into one cell per method and noise; `plan` is that of `basis`.
+
+    With `refuse_missing` an incomplete table raises ValueError, for tables that go into a paper.
+    """
+    found = basis(payloads, **plan)
+    if refuse_missing and found.missing:
+        raise ValueError(
+            f"{len(found.missing)} of {found.planned} planned runs are missing: {remarks.ids(found.missing)}"
+        )
+    return accuracy_of(found)
+
+
+def accuracy_of(found: Basis, extras: Sequence[Extra] = (), view: str = "accuracy", said: Sequence[str] = ()) -> Table:
+    """Return the table of accuracies and mean ranks, with `extras` behind these; `said` are notes on them."""
+    columns, notes = [], []
     counts: list[int] = []
     comparisons = 0
-    for i, column in enumerate(grouping.columns):
-        seeds = accuracies(grouping, column, rule, head)
-        tied = not_separable(seeds)
-        for label in tied:
-            built[label][i] = replace(built[label][i], tied=True)
-        if tied:
-            best = str(highest(seeds))
-            built[best][i] = replace(built[best][i], best=True)
-        notes += _not_better(grouping.column_label(column), seeds, _label_of(grouping, baseline))
+    for label, column in zip(found.labels, found.grouping.columns, strict=True):
+        cells, seeds = found.cells(column)
+        columns.append(cells)
+        notes += remarks.not_better(label, seeds, found.baseline_label)
         counts += [int(n) for n in seeds.notna().sum()]
-        comparisons = max(comparisons, len(seeds.columns) * (len(seeds.columns) - 1) // 2)
-
-    rows = tuple(_row(row, tuple(built[row.label]), head) for row in grouping.groups)
+        comparisons = max(comparisons, pairs(seeds))
+    rows = found.rows(columns)
+    ranked, about = mean_rank(found.labels, rows)
     notes = [
-        *_legend(rows, rule, comparisons, tuned),
-        *_limits(counts, comparisons),
+        *remarks.legend(rows, found.rule, comparisons, found.tuned),
+        *remarks.limits(counts, comparisons),
+        *about,
+        *said,
         *notes,
-        *grouping.notes,
-        *_gaps(grouping, rows, rule, head, missing, failed, len(expected)),
+        *found.gaps(),
+        *remarks.blind(found.grouping, rows, found.rule, found.head),
     ]
-    return Table(
-        header=_header(grouping, rule),
-        columns=tuple(grouping.column_label(column) for column in grouping.columns),
-        rows=rows,
-        notes=tuple(notes),
-        rule=rule,
-        head=head,
-        baseline=baseline,
-        missing=missing,
-    )
+    number = f"{RULES[found.rule]}, in %: mean ± sample sd over seeds (runs)"
+    return found.table(found.labels, rows, number, notes=tuple(notes), extras=(*ranked, *extras), view=view)
+
+
+def pairs(seeds: pd.DataFrame) -> int:
+    """Return how many pairs of rows a column compares."""
+    return len(seeds.columns) * (len(seeds.columns) - 1) // 2
+
+
+def mean_rank(labels: Sequence[str], rows: Sequence[Row]) -> tuple[list[Extra], list[str]]:
+    """Return the column of mean ranks and what it rests on; nothing where fewer than two columns have numbers."""
+    from bench.evidence.ranks import within
+
+    means = means_of(labels, rows)
+    ranks = within(means)
+    if len(ranks) < 2 or len(rows) < 2:
+        return [], []
+    averages = {str(label): float(ranks[label].mean()) for label in ranks}
+    values = [
+        Value(f"{averages[row.label]:.2f}", averages[row.label]) if row.label in averages else NONE for row in rows
+    ]
+    return [Extra(MEAN_RANK, tuple(values), len(labels))], [ranked_text(MEAN_RANK, means, len(averages))]
+
+
+def means_of(labels: Sequence[str], rows: Sequence[Row]) -> pd.DataFrame:
+    """Return means in percent by column (rows) and row (columns), NaN where there is no number."""
+    import pandas as pd
+
+    found = {row.label: [float("nan") if cell.mean is None else cell.mean for cell in row.cells] for row in rows}
+    return pd.DataFrame(found, index=list(labels), dtype=float)
+
+
+def ranked_text(name: str, means: pd.DataFrame, ranked: int) -> str:
+    """Say what is ranked among what, and name the rows and columns without ranks."""
+    known = means.dropna(axis="index", how="all")
+    empty = [str(label) for label in means.index.difference(known.index, sort=False)]
+    lacking = {str(label): [str(column) for column in known.index[known[label].isna()]] for label in known}
+    without = [f"{label} (no number in {', '.join(columns)})" for label, columns in lacking.items() if columns]
+    over = f"{len(known)} column{'' if len(known) == 1 else 's'}"
+    text = f"{name}: over {over}, among {ranked} rows; 1 is best, equal means share the mean of their ranks"
+    text += f"; without a rank: {', '.join(without)}" if without else ""
+    return text + (f"; left out, as no row has a number there: {', '.join(empty)}" if empty else "")
 
 
 def accuracies(grouping: Grouping, column: Column, rule: str = "last", head: str = HEADLINE) -> pd.DataFrame:
@@ -127,19 +239,6 @@ def accuracies(grouping: Grouping, column: Column, rule: str = "last", head: str
     return wide[[row.label for row in grouping.groups if row.label in wide]]
 
 
-def _cell(row: Group, column: Column, rule: str, head: str) -> Cell:
-    runs = row.runs(column)
-    values = [100 * value for run in runs if (value := accuracy(run, rule, head)) is not None]
-    return Cell(
-        mean=mean(values),
-        sd=sample_sd(values),
-        n=len(values),
-        planned=row.planned(column),
-        runs=tuple(run["run_id"] for run in runs),
-        diverged=sum(bool(run["diverged"]) for run in runs),
-    )
-
-
 def _row(row: Group, cells: tuple[Cell, ...], head: str) -> Row:
     runs = [entry.payload for entry in row.entries if entry.payload]
     heads = reported_heads(runs[0], head) if runs else []
@@ -156,7 +255,7 @@ def _row(row: Group, cells: tuple[Cell, ...], head: str) -> Row:
     )
 
 
-def _header(grouping: Grouping, rule: str) -> dict[str, str]:
+def _header(grouping: Grouping, number: str) -> dict[str, str]:
     entries = [entry for row in grouping.groups for entry in row.entries]
     configs = [entry.config for entry in entries]
 
@@ -171,7 +270,7 @@ def _header(grouping: Grouping, rule: str) -> dict[str, str]:
         "network": every(config["train"]["network"] for config in configs),
         "epochs": every(config["train"]["epochs"] for config in configs),
         "preset": every(config["train"]["preset"] for config in configs),
-        "number": f"{RULES[rule]}, in %: mean ± sample sd over seeds (runs)",
+        "number": number,
         "seeds": every(seeds) + (f"; noise seeds {every(noise_seeds)}" if noise_seeds != seeds else ""),
     }
 
@@ -183,112 +282,3 @@ def _samples(payload: Payload) -> str:
     official = totals.get("val_clean", totals["val"])
     apart = f" / {official} clean validation" if official and official != totals["val"] else ""
     return text + apart + (f" / {trusted} trusted, taken out of training" if trusted else "")
-
-
-def _legend(rows: tuple[Row, ...], rule: str, comparisons: int, tuned: Container[str]) -> list[str]:
-    cells = [cell for row in rows for cell in row.cells]
-    notes = []
-    if any(cell.best for cell in cells):
-        correction = f", Holm over all {comparisons} pairs" if comparisons > 1 else ""
-        notes.append(
-            f"{BEST} highest mean of the column; {TIED} not separable from it "
-            f"(paired t over shared seeds{correction}, p > {ALPHA}); both in bold"
-        )
-    if any(cell.diverged for cell in cells):
-        notes.append(f"{DIVERGED} includes runs that diverged, with the accuracy they ended at")
-    told: dict[str, list[str]] = {}
-    for row in rows:
-        if row.needs:
-            told.setdefault(", ".join(need.replace("_", " ") for need in row.needs), []).append(row.label)
-    if told:
-        facts = "; ".join(f"{need} ({', '.join(labels)})" for need, labels in told.items())
-        notes.append(f"{DAGGER} told more than the noisy labels: {facts}")
-    if chosen := [row.label for row in rows if row.method in tuned]:
-        notes.append(f"papers choose settings of these per noise setting, here one serves all: {', '.join(chosen)}")
-    if rule == "clean_val":
-        notes.append(f"{DAGGER} every number here was selected with clean validation labels")
-    return notes
-
-
-def _limits(counts: list[int], comparisons: int) -> list[str]:
-    if not comparisons:
-        return []
-    testable = [n for n in counts if n > 1]
-    usual = max(sorted(set(testable or counts)), key=(testable or counts).count)
-    notes = [limits_text(usual, comparisons)]
-    if 0 < len(testable) < len(counts):
-        notes.append("cells of one run have no spread: they are not tested, and a column led by one has no marks")
-    return notes
-
-
-def _label_of(grouping: Grouping, method: str | None) -> str | None:
-    """The row of a method, whatever its label adds; the method itself where it has none, or several."""
-    labels = [row.label for row in grouping.groups if row.method == method]
-    return labels[0] if len(labels) == 1 else method
-
-
-def _not_better(column: str, seeds: pd.DataFrame, baseline: str | None) -> list[str]:
-    """Name the rows that a column does not show to be better than the baseline."""
-    if baseline is None or seeds.empty:
-        return []
-    if baseline not in seeds:
-        return [f"{column}: nothing is compared with {baseline}, which has no row with a number here"]
-    compared = compare_to(seeds, baseline)
-    family = sum(test.adjusted is not None for test in compared.values())
-    said = [f"{name} ({verdict})" for name, test in compared.items() if (verdict := _verdict(test))]
-    if not said:
-        return [f"{column}: every other method is better than {baseline} ({_test_name(family)})"] if compared else []
-    return [f"{column}: not shown to be better than {baseline} ({_test_name(family)}): {', '.join(said)}"]
-
-
-def _test_name(family: int) -> str:
-    return f"paired t, Holm over {family}" if family > 1 else "paired t" if family else "no test possible"
-
-
-def _verdict(test: Comparison) -> str:
-    """Return why a method does not beat the baseline, or "" if it does."""
-    if test.difference is None:
-        return "no shared seed"
-    points = f"{100 * test.difference:+.2f} points"
-    lower = "lower mean, " if test.difference < 0 else ""
-    if test.adjusted is None:
-        return f"{points}, {lower}not tested: " + ("one shared seed" if test.n < 2 else "no spread")
-    if test.adjusted > ALPHA:
-        return f"{points}, {lower}not separable, p = {test.adjusted:.2g}"
-    return f"{points}, worse, p = {test.adjusted:.2g}" if test.difference < 0 else ""
-
-
-def _gaps(
-    grouping: Grouping,
-    rows: tuple[Row, ...],
-    rule: str,
-    head: str,
-    missing: tuple[str, ...],
-    failed: Mapping[str, str],
-    planned: int,
-) -> list[str]:
-    notes = []
-    lost = [run_id for run_id in missing if run_id in failed]
-    waiting = [run_id for run_id in missing if run_id not in failed]
-    if lost:
-        reasons = ", ".join(f"{run_id} ({failed[run_id]})" for run_id in lost[:IDS_SHOWN])
-        notes.append(f"failed: {len(lost)} of {planned} runs: {reasons}{_more(lost)}")
-    if waiting:
-        notes.append(f"not run: {len(waiting)} of {planned} runs: {_ids(waiting)}")
-    runs = [run for row in grouping.groups for column in grouping.columns for run in row.runs(column)]
-    if diverged := [run["run_id"] for run in runs if run["diverged"]]:
-        notes.append(f"diverged: {len(diverged)} of {len(runs)} runs: {_ids(diverged)}")
-    if headless := [row.label for row in rows if row.networks is not None and row.head == DASH]:
-        notes.append(f"no head {head!r}: {', '.join(headless)}")
-    blind = [run["run_id"] for run in runs if reported_heads(run, head) and accuracy(run, rule, head) is None]
-    if blind:
-        notes.append(f"nothing to select by under rule {rule!r}: {len(blind)} of {len(runs)} runs: {_ids(blind)}")
-    return notes
-
-
-def _ids(run_ids: Sequence[str]) -> str:
-    return ", ".join(run_ids[:IDS_SHOWN]) + _more(run_ids)
-
-
-def _more(run_ids: Sequence[str]) -> str:
-    return f" and {len(run_ids) - IDS_SHOWN} more" if len(run_ids) > IDS_SHOWN else ""

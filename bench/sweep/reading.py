@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Any, NamedTuple, overload
 from bench import cache as memory
 from bench import files
 from bench.evidence import records
-from bench.evidence.records import Summary
+from bench.evidence.records import Spent, Summary
 from bench.files import canonical, parse_loosely, sha256
 from bench.sweep import result
 from bench.sweep.store import Corrupt, RunFolder, Store
@@ -36,6 +37,7 @@ class Facts(NamedTuple):
     payload: str  # that of the canonical payload
     told: dict[str, Any]  # the summary of the payload but for the config, which the run_id stands for
     made: list[str]  # by what its epochs were computed, one after the other; empty where the record does not say
+    spent: Spent = Spent()
 
     @property
     def code(self) -> tuple[str, str]:
@@ -111,7 +113,7 @@ class Results:
         self.facts: dict[str, Facts] = {}  # run_id -> facts, of the valid results read so far
         self.payloads = Payloads()
         self._store, self._run_ids = store, list(run_ids)
-        self._name = sha256(canonical([str(store.root.resolve()), self._run_ids, _checkers()]))[:24]
+        self._name = sha256(canonical([str(store.root.resolve()), sorted(self._run_ids), _checkers()]))[:24]
         self._remembered = _known(memory.recall("results", self._name))
         self._known = dict(self._remembered)
 
@@ -146,7 +148,24 @@ def _facts(folder: RunFolder, data: bytes) -> tuple[Facts, Payload]:
     opened = folder.opened(data)
     told = records.summary(opened.payload)
     del told["config"]
-    return Facts(sha256(data), opened.payload_sha256, dict(told), _made(opened.provenance)), opened.payload
+    spent = _spent(opened.provenance, len(opened.payload["history"]))
+    return Facts(sha256(data), opened.payload_sha256, dict(told), _made(opened.provenance), spent), opened.payload
+
+
+def _spent(provenance: Mapping[str, Any], epochs: int) -> Spent:
+    """What the last attempt took; of a run that went on from a checkpoint that is not what the run took."""
+    attempts = provenance.get("attempts")
+    start = attempts[-1] if isinstance(attempts, list) and attempts and isinstance(attempts[-1], dict) else {}
+    seconds, sharing = provenance.get("seconds"), start.get("sharing")
+    if provenance.get("epochs_this_attempt", epochs) != epochs or type(seconds) not in (int, float):
+        seconds = None
+    return Spent(
+        seconds=None if seconds is None or not 0 <= seconds <= sys.float_info.max else float(seconds),
+        device=str(start.get("device") or ""),
+        host=str(start.get("host_hash") or ""),
+        started=str(start.get("started") or ""),
+        sharing=sharing if type(sharing) is int else None,
+    )
 
 
 def _made(provenance: Mapping[str, Any]) -> list[str]:
@@ -207,9 +226,17 @@ def _known(found: object) -> dict[str, Facts]:
     known = {}
     for run_id, entry in found.items() if isinstance(found, dict) else ():
         match entry:
-            case [str(file), str(payload), {"accuracies": dict(), "totals": dict()} as told, [*made]]:
-                known[run_id] = Facts(file, payload, told, [str(text) for text in made])
+            case [str(file), str(payload), {"accuracies": dict(), "totals": dict()} as told, [*made], [*spent]]:
+                if (took := _took(spent)) is not None:
+                    known[run_id] = Facts(file, payload, told, [str(text) for text in made], took)
     return known
+
+
+def _took(entry: Sequence[object]) -> Spent | None:
+    match entry:
+        case [float() | None as seconds, str(device), str(host), str(started), int() | None as sharing]:
+            return Spent(seconds, device, host, started, sharing)
+    return None
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from bench.evidence.costs import passes
 from bench.evidence.curves import Source, grouped
 from bench.evidence.grouping import Column, Grouping
 from bench.evidence.plots import canvas, points
@@ -37,7 +38,7 @@ def cost(source: Source, hours: Hours | None = None, device: str = "") -> Figure
     scales = [("forward passes over the training set,\nsummed over the networks", passes)]
     if timed is not None:
         known = timed
-        scales.append((f"device hours{f' ({device})' if device else ''}", lambda run: known[run["run_id"]]))
+        scales.append(("device hours of one run", lambda run: known[run["run_id"]]))
     drawn = {
         (number, column): found
         for number, (_, measure) in enumerate(scales)
@@ -67,14 +68,9 @@ def cost(source: Source, hours: Hours | None = None, device: str = "") -> Figure
         every = [one for found in drawn.values() for one in found.values()]
         said = points.said(every, canvas.runs_text(grouping, [one.runs for one in every]), bars)
         line = "grey line: rows that no other beats in both" if len(grouping.groups) > 1 else ""
-        canvas.note(figure, *said, line)
+        clock = f"hours on {device}" if device and timed is not None else ""
+        canvas.note(figure, *said, line, clock)
     return figure
-
-
-def passes(run: Payload) -> float | None:
-    """Return how often the images of the training set went forward through a network, scoring included."""
-    train = run["totals"].get("train")
-    return run["forward_samples"] / train if train else None
 
 
 def _finished(grouping: Grouping) -> list[Payload]:

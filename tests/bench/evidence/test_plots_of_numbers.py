@@ -138,8 +138,9 @@ def test_hours_are_a_second_row_where_every_run_tells_them(make):
     figure = plots.cost(runs, hours, "some GPU")
     assert [panel.get_xlabel().replace("\n", " ") for panel in figure.axes] == [
         "forward passes over the training set, summed over the networks",
-        "device hours (some GPU)",
+        "device hours of one run",
     ]
+    assert "hours on some GPU" in figure.get_supxlabel().replace("\n", " ")
     assert [xy(line) for line in labelled(figure.axes[1], "_point")] == [[(1.0, 50.5)], [(3.0, 50.5)]]
     del hours[runs[0]["run_id"]]
     assert len(plots.cost(runs, hours).axes) == 1

@@ -67,7 +67,7 @@ def test_f81_missing_runs_are_counted_named_and_refused_in_a_paper(make):
     table = accuracy_table(
         [make(seed=s) for s in range(3)], expected=plan, failed={ids[3]: "out of memory"}, methods=["ce", "late"]
     )
-    assert cells(table)["ce"].text == "70.00 ± 0.00 (3/5)"
+    assert cells(table)["ce"].text == "70.00 ± 0.00 (3/5) x"
     assert cells(table)["late"].text == "– (0/1)"
     notes = "\n".join(table.notes)
     assert f"failed: 1 of 6 runs: {ids[3]} (out of memory)" in notes

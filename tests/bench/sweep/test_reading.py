@@ -9,6 +9,7 @@ import signal
 import pytest
 
 from bench.evidence import records
+from bench.evidence.records import Spent
 from bench.files import canonical, sha256
 from bench.sweep import reading
 from bench.sweep.reading import Payloads, Results
@@ -164,6 +165,9 @@ def test_a_run_without_a_result_has_no_facts(store):
         ["a", "b", TOLD],
         ["a", "b", TOLD, 7],
         [1, "b", TOLD, []],
+        ["a", "b", TOLD, []],
+        ["a", "b", TOLD, [], [1.0, "device", "host"]],
+        ["a", "b", TOLD, [], [1.0, "device", "host", "now", "two"]],
         {"a": 1},
     ],
 )
@@ -237,6 +241,7 @@ def test_other_checks_and_other_plans_and_folders_remember_apart(store, kept, mo
     read(store)
     ids = [payload_of(seed)["run_id"] for seed in range(2)]
     read(store, ids)
+    read(store, ids[::-1])  # the same runs
     assert len(list(kept.iterdir())) == 2
     (tmp_path / "link").symlink_to(store.root)
     read(Store(tmp_path / "link"), ids)  # the same folder
@@ -278,6 +283,32 @@ def test_what_a_result_was_computed_with_are_the_attempts_that_it_rests_on(store
     (folder.path / "result.json").write_bytes(seal(payload, {} if attempts is None else {"attempts": attempts}))
     assert read(store).facts[folder.run_id].made == made
     assert read(store).facts[folder.run_id].made == made  # as remembered
+
+
+STARTED = {"device": "an Example", "host_hash": "h", "started": "2026-01-01T00:00:00+00:00", "sharing": 2}
+TOOK = ("an Example", "h", "2026-01-01T00:00:00+00:00", 2)
+
+
+@pytest.mark.parametrize(
+    ("provenance", "spent"),
+    [
+        ({"seconds": 1.5}, Spent(1.5)),
+        ({"seconds": 3, "epochs_this_attempt": 2, "attempts": [{}, STARTED]}, Spent(3.0, *TOOK)),
+        ({"seconds": 3.0, "epochs_this_attempt": 1, "attempts": [STARTED]}, Spent(None, *TOOK)),  # from a checkpoint
+        ({}, Spent()),
+        ({"seconds": "1", "attempts": [{"device": None, "sharing": True}]}, Spent()),
+        ({"seconds": -1.0, "attempts": "attempts"}, Spent()),
+        ({"seconds": True, "attempts": [3]}, Spent()),
+    ],
+)
+def test_what_a_run_took_is_what_its_record_tells_of_all_of_its_epochs(store, provenance, spent):
+    payload = payload_of(2)
+    folder = store.run(payload["run_id"])
+    (folder.path / "result.json").write_bytes(seal(payload, provenance))
+    for _ in range(2):  # as found, and as remembered
+        found = read(store).facts[folder.run_id].spent
+        assert found == spent
+        assert type(found) is Spent
 
 
 def test_the_collector_is_left_as_it_was_found():

@@ -1,0 +1,135 @@
+"""What a table says below itself: marks, who does not beat the baseline, what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from bench.evidence.cells import BEST, DAGGER, DASH, DIVERGED, FAILED, TIED, Cell, Row
+from bench.evidence.grouping import Grouping
+from bench.evidence.records import accuracy, reported_heads
+from bench.evidence.statistics import ALPHA, Comparison, compare_to, limits_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+IDS_SHOWN = 6
+
+
+def legend(rows: Sequence[Row], rule: str, comparisons: int, tuned: Container[str]) -> list[str]:
+    """Explain marks and daggers."""
+    notes = marks([cell for row in rows for cell in row.cells], comparisons)
+    told: dict[str, list[str]] = {}
+    for row in rows:
+        if row.needs:
+            told.setdefault(", ".join(need.replace("_", " ") for need in row.needs), []).append(row.label)
+    if told:
+        facts = "; ".join(f"{need} ({', '.join(labels)})" for need, labels in told.items())
+        notes.append(f"{DAGGER} told more than the noisy labels: {facts}")
+    if chosen := [row.label for row in rows if row.method in tuned]:
+        notes.append(f"papers choose settings of these per noise setting, here one serves all: {', '.join(chosen)}")
+    if rule == "clean_val":
+        notes.append(f"{DAGGER} every number here was selected with clean validation labels")
+    return notes
+
+
+def marks(cells: Sequence[Cell], comparisons: int) -> list[str]:
+    """Explain the marks that these cells have."""
+    notes = []
+    if any(cell.best for cell in cells):
+        correction = f", Holm over all {comparisons} pairs" if comparisons > 1 else ""
+        notes.append(
+            f"{BEST} highest mean of the column; {TIED} not separable from it "
+            f"(paired t over shared seeds{correction}, p > {ALPHA}); both in bold"
+        )
+    return notes + flags(cells)
+
+
+def flags(cells: Sequence[Cell]) -> list[str]:
+    """Explain the marks of runs that diverged or failed."""
+    notes = []
+    if any(cell.diverged for cell in cells):
+        notes.append(f"{DIVERGED} includes runs that diverged, with the accuracy they ended at")
+    if any(cell.failed for cell in cells):
+        notes.append(f"{FAILED} some of its runs failed and have no number")
+    return notes
+
+
+def limits(counts: Sequence[int], comparisons: int) -> list[str]:
+    """Say what so many seeds can show."""
+    if not comparisons:
+        return []
+    testable = [n for n in counts if n > 1]
+    usual = max(sorted(set(testable or counts)), key=(testable or counts).count)
+    notes = [limits_text(usual, comparisons)]
+    if 0 < len(testable) < len(counts):
+        notes.append("cells of one run have no spread: they are not tested, and a column led by one has no marks")
+    return notes
+
+
+def not_better(column: str, seeds: pd.DataFrame, baseline: str | None) -> list[str]:
+    """Name the rows that a column does not show to be better than the baseline."""
+    if baseline is None or seeds.empty:
+        return []
+    if baseline not in seeds:
+        return [f"{column}: nothing is compared with {baseline}, which has no row with a number here"]
+    compared = compare_to(seeds, baseline)
+    family = sum(test.adjusted is not None for test in compared.values())
+    said = [f"{name} ({verdict})" for name, test in compared.items() if (verdict := _verdict(test))]
+    if not said:
+        return [f"{column}: every other method is better than {baseline} ({_test_name(family)})"] if compared else []
+    return [f"{column}: not shown to be better than {baseline} ({_test_name(family)}): {', '.join(said)}"]
+
+
+def _test_name(family: int) -> str:
+    return f"paired t, Holm over {family}" if family > 1 else "paired t" if family else "no test possible"
+
+
+def _verdict(test: Comparison) -> str:
+    """Return why a method does not beat the baseline, or "" if it does."""
+    if test.difference is None:
+        return "no shared seed"
+    points = f"{100 * test.difference:+.2f} points"
+    lower = "lower mean, " if test.difference < 0 else ""
+    if test.adjusted is None:
+        return f"{points}, {lower}not tested: " + ("one shared seed" if test.n < 2 else "no spread")
+    if test.adjusted > ALPHA:
+        return f"{points}, {lower}not separable, p = {test.adjusted:.2g}"
+    return f"{points}, worse, p = {test.adjusted:.2g}" if test.difference < 0 else ""
+
+
+def gaps(grouping: Grouping, missing: Sequence[str], failed: Mapping[str, str], planned: int) -> list[str]:
+    """Name the runs that failed, are not done, or diverged."""
+    notes = []
+    lost = [run_id for run_id in missing if run_id in failed]
+    waiting = [run_id for run_id in missing if run_id not in failed]
+    if lost:
+        reasons = ", ".join(f"{run_id} ({failed[run_id]})" for run_id in lost[:IDS_SHOWN])
+        notes.append(f"failed: {len(lost)} of {planned} runs: {reasons}{_more(lost)}")
+    if waiting:
+        notes.append(f"not run: {len(waiting)} of {planned} runs: {ids(waiting)}")
+    runs = [run for row in grouping.groups for column in grouping.columns for run in row.runs(column)]
+    if diverged := [run["run_id"] for run in runs if run["diverged"]]:
+        notes.append(f"diverged: {len(diverged)} of {len(runs)} runs: {ids(diverged)}")
+    return notes
+
+
+def blind(grouping: Grouping, rows: Sequence[Row], rule: str, head: str) -> list[str]:
+    """Name the rows without the head asked for, and the runs in which the rule has nothing to select by."""
+    notes = []
+    if headless := [row.label for row in rows if row.networks is not None and row.head == DASH]:
+        notes.append(f"no head {head!r}: {', '.join(headless)}")
+    runs = [run for row in grouping.groups for column in grouping.columns for run in row.runs(column)]
+    unseen = [run["run_id"] for run in runs if reported_heads(run, head) and accuracy(run, rule, head) is None]
+    if unseen:
+        notes.append(f"nothing to select by under rule {rule!r}: {len(unseen)} of {len(runs)} runs: {ids(unseen)}")
+    return notes
+
+
+def ids(run_ids: Sequence[str]) -> str:
+    """Return the first few."""
+    return ", ".join(run_ids[:IDS_SHOWN]) + _more(run_ids)
+
+
+def _more(run_ids: Sequence[str]) -> str:
+    return f" and {len(run_ids) - IDS_SHOWN} more" if len(run_ids) > IDS_SHOWN else ""

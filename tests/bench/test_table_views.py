@@ -1,0 +1,274 @@
+"""`table` with its views, formats and options, on runs really trained; and tables of all that a folder holds."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bench import cli
+from bench.arguments.evidence import FORMATS, VIEWS
+from bench.commands import derived, figures
+from bench.commands.select import planned
+from bench.evidence import curves, published, recount, tables, views
+from bench.evidence.cells import Cell, Row, Table
+from bench.evidence.footnoted import NOTHING
+from bench.evidence.writers import to_html
+from bench.files import canonical
+from bench.sweep.result import run_id_of_bytes, seal
+from bench.sweep.store import Store
+
+
+@pytest.fixture
+def table(trained, suite, say, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("COLUMNS", "120")
+    derived._makers.cache_clear()
+    return lambda *words: say("table", *suite, "--results", trained, *words)
+
+
+def test_every_view_in_every_format_is_the_same_when_it_is_remembered(table, trained):
+    for view in VIEWS:
+        for form in FORMATS:
+            first = table("--view", view, "--format", form)
+            assert (first[0], first[2]) == (0, ""), (view, form)
+            assert table("--view", view, "--format", form) == first
+    (folder,) = (trained / "tables").iterdir()
+    written = {f"{view}.{end}" for view in VIEWS for end in ("csv", "md", "tex", "html", "manifest.json")}
+    assert written <= {path.name for path in folder.iterdir()}
+
+
+def test_a_table_that_must_be_complete_names_how_many_are_missing(table, trained, runs):
+    assert table("--require-complete")[0] == 0
+    lost, broken = runs[0], runs[1]
+    (trained / "runs" / lost.run_id / "result.json").unlink()
+    assert table("--require-complete") == (1, "", "no table: 1 of 8 planned runs are missing (1 not run)\n")
+    path = trained / "runs" / broken.run_id / "result.json"
+    path.write_bytes(path.read_bytes()[:-9])
+    assert table("--require-complete")[:2] == (3, "")
+    words = ("--require-complete", "--allow-incomplete", "--view", "rank")
+    assert table(*words) == (1, "", "no table: 2 of 8 planned runs are missing (1 damaged, 1 not run)\n")
+
+
+def test_a_view_of_all_takes_no_word_on_one(table):
+    assert table("--view", "rules", "--rule", "last10")[::2] == (
+        2,
+        "run_bench.py table: --view rules shows every selection rule; leave out --rule last10\n",
+    )
+    assert table("--view", "heads", "--head", "net1")[::2] == (
+        2,
+        "run_bench.py table: --view heads shows every head; leave out --head net1\n",
+    )
+
+
+def test_the_rule_is_the_suites_own_unless_another_is_asked_for(trained, say, tmp_path):
+    path = tmp_path / "own.toml"
+    path.write_text('dataset = "digits"\nnoise = ["symmetric:0.5"]\nmethods = ["ce"]\nseeds = "0-1"\nrule = "oracle"\n')
+    words = ("table", path, "--results", trained, "--format", "md")
+    assert "number: best test accuracy of any epoch (an oracle" in say(*words)[1]
+    assert "number: test accuracy after the last epoch" in say(*words, "--rule", "last")[1]
+
+
+def test_costs_come_from_the_records(table, trained):
+    rows = list(csv.DictReader(table("--view", "cost", "--format", "csv")[1].splitlines()))
+    told = {}
+    for path in trained.glob("runs/*/result.json"):
+        record = json.loads(path.read_bytes())
+        told.setdefault(record["payload"]["config"]["method"]["name"], []).append(
+            record["provenance"]["seconds"] / 3600
+        )
+    shown = {row["method"]: float(row["value"]) for row in rows if row["part"] == "hours/run"}
+    assert shown == {name: pytest.approx(sum(hours) / len(hours), abs=1e-6) for name, hours in told.items()}
+    assert [row["text"] for row in rows if row["part"] == "passes ratio"] == ["1.0x", "2.0x"]
+    text = " ".join(table("--view", "cost")[1].split())
+    device = next(iter(record["provenance"]["attempts"]))["device"]
+    assert f"hours of one run's process on {device}" in text
+
+
+def test_published_numbers_stand_beside_ours_where_any_is_known(table, tmp_path, monkeypatch):
+    assert NOTHING in " ".join(table("--view", "published")[1].split())
+    fields = [name for name in published.Reference.__dataclass_fields__ if name != "printed"]
+    known = {
+        "table": "made",
+        "method": "ce",
+        "label": "CE",
+        "dataset": "digits",
+        "noise": "symmetric:0.5",
+        "value": "99.0",
+    }
+    known |= {"noise_definition": "exclusive exact", "rule": "last", "kind": "authors", "source": "Nobody, 2020"}
+    with (tmp_path / "made.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, fields, restval="")
+        writer.writeheader()
+        writer.writerow(known)
+    monkeypatch.setattr(published, "FOLDER", tmp_path)
+    text = " ".join(table("--view", "published")[1].split())
+    assert "99.0 [1]" in text
+    assert "[1] Nobody, 2020 (by the method's authors, as 'CE'); network not stated; noise exclusive exact" in text
+    assert NOTHING not in text
+
+
+# --- all that a folder holds
+
+
+def test_everything_is_the_table_of_all_runs_of_a_folder(trained, suite, say):
+    code, out, err = say("table", "--everything", "--results", trained, "--format", "csv")
+    assert (code, err) == (0, "")
+    one = {tuple(sorted(row.items())) for row in csv.DictReader(out.splitlines())}
+    other = say("table", *suite, "--results", trained, "--format", "csv")[1]
+    assert one == {tuple(sorted(row.items())) for row in csv.DictReader(other.splitlines())}
+    assert f"all 8 runs under {trained}" in say("table", "--everything", "--results", trained)[1]
+    code, paths, _ = say("plot", "--everything", "--results", trained, "--kind", "cost", "--format", "svg")
+    assert (code, paths) == (0, f"{trained / 'tables' / 'everything' / 'cost.svg'}\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [(["quickstart"], "suite 'quickstart'"), (["--seeds", "0"], "--seeds"), (["--noise-seed", "1"], "--noise-seed")],
+)
+def test_everything_takes_no_part(trained, say, words, what):
+    for verb in ("table", "plot"):
+        code, out, err = say(verb, *words, "--everything", "--results", trained)
+        told = f"run_bench.py {verb}: --everything takes all runs of the results folder; leave out {what}\n"
+        assert (code, out, err) == (2, "", told)
+
+
+def test_everything_of_nothing_is_one_line(tmp_path, say):
+    code, _, err = say("table", "--everything", "--results", tmp_path)
+    assert (code, err) == (2, f"run_bench.py table: there is no run under {tmp_path}\n")
+
+
+def alike(folder: Path, run_id: str, change) -> str:
+    """A valid result of other settings, made of a run's; return its run_id."""
+    record = json.loads((folder / "runs" / run_id / "result.json").read_bytes())
+    payload = record["payload"]
+    change(payload["config"])
+    name = run_id_of_bytes(canonical(payload["config"]))
+    payload |= {"run_id": name, "dataset_digest": payload["config"]["dataset"]["digest"]}
+    place = folder / "runs" / name
+    place.mkdir()
+    (place / "config.json").write_bytes(canonical(payload["config"]))
+    (place / "result.json").write_bytes(seal(payload, record["provenance"]))
+    for path in (folder / "runs" / run_id).glob("predictions-*"):
+        shutil.copy(path, place)
+    return name
+
+
+def test_everything_keeps_data_sets_and_strange_methods_apart(trained, runs, say):
+    def elsewhere(config):
+        config["dataset"] |= {"name": "mine.npz", "digest": "e" * 64}
+        config["method"] = {"name": "mine.Own", "params": {"drop": 0.3}}
+
+    alike(trained, runs[0].run_id, elsewhere)
+    code, out, err = say("table", "--everything", "--results", trained, "--format", "csv")
+    assert (code, err) == (0, "")
+    rows = list(csv.DictReader(out.splitlines()))
+    assert {row["column"] for row in rows if row["n"]} >= {"mine.npz · symmetric 50%", "digits · symmetric 50%"}
+    (own,) = (row for row in rows if row["method"] == "mine.Own" and row["n"] == "1")
+    assert own["column"].startswith("mine.npz · ")
+    ranks = {row["method"]: row["text"] for row in rows if row["part"] == "mean rank"}
+    assert set(ranks.values()) == {"–"}  # no row has run on both
+
+
+def test_everything_names_a_damaged_config_and_goes_on_where_that_is_allowed(trained, runs, say):
+    path = trained / "runs" / runs[0].run_id / "config.json"
+    path.write_bytes(path.read_bytes().replace(b'"seed":', b'"sead":', 1))
+    code, out, err = say("table", "--everything", "--results", trained)
+    assert (code, out) == (3, "")
+    assert str(path) in err
+    code, out, _ = say("table", "--everything", "--results", trained, "--allow-incomplete", "--format", "csv")
+    assert code == 0
+    assert sum(int(row["n"] or 0) for row in csv.DictReader(out.splitlines())) == 7
+
+
+# --- what is remembered, and what is held to account
+
+
+def test_lines_of_a_plot_are_remembered_to_the_last_bit(trained, suite, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    args = cli.parser().parse_args(["plot", *suite, "--results", str(trained)])
+    found = derived.gather(Store(trained), *planned(args))
+    ground = figures.Ground(found)
+    told = curves.packed(ground.grouping)
+    assert curves.packed(ground.lined) == told
+    monkeypatch.setattr(curves, "traced", lambda payload: pytest.fail("a history was read again"))
+    assert curves.packed(figures.Ground(found).lined) == told
+    assert {label for _, label, *_ in told} == {"ce", "dml"}
+
+
+@pytest.mark.parametrize(
+    ("module", "place", "wrong", "said"),
+    [
+        (views, "_gaps", lambda row, column, head: [0.5 for _ in row.runs(column)], "oracle minus last"),
+        (tables, "mean_rank", lambda labels, rows: ([], []), "has no mean ranks"),
+        (
+            views,
+            "_ranked",
+            lambda label, at, rows, within: views.Extra("rank", (views.NONE,) * len(rows), 0, label),
+            "says None",
+        ),
+    ],
+)
+def test_g30_ranks_and_gaps_that_are_computed_wrongly_are_found(
+    trained, suite, say, module, place, wrong, said, monkeypatch, tmp_path
+):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(module, place, wrong)
+    code, out, _ = say("verify", *suite, "--results", trained)
+    assert code == 3
+    assert any(said in line for line in out.splitlines() if line.startswith("WRONG"))
+
+
+def test_g21_written_views_with_another_digit_are_named(table, trained, suite, say):
+    changed = []
+    for view, shape in (("rules", r"\d\d\.\d\d"), ("rank", r"\b[12]\.00\b")):
+        table("--view", view)
+        for path in sorted(trained.glob(f"tables/*/{view}.*")):
+            if path.suffix != ".json":
+                text = path.read_text()
+                number = re.search(shape, text)
+                path.write_text(text[: number.start()] + "77.77" + text[number.end() :])
+                changed.append(path)
+    code, out, _ = say("verify", *suite, "--results", trained)
+    assert (code, len(changed)) == (3, 8)
+    wrong = {line for line in out.splitlines() if line.startswith("WRONG")}
+    assert wrong == {f"WRONG {path}: stale or changed: its rows are not those of the records" for path in changed}
+
+
+def test_ranks_by_the_second_road():
+    ranks = recount.ranks({"a": [3.0, None, 5.0], "b": [3.0, None, 4.0], "late": [None, None, 9.0]})
+    assert ranks == {"a": [1.5, None, 1.0], "b": [1.5, None, 2.0]}
+    assert recount.ranks({"a": [1.0], "b": [None]}) == {}
+
+
+def test_a_page_is_sorted_by_its_headings_and_asks_for_nothing(table, tmp_path, opened):
+    path = tmp_path / "table.html"
+    path.write_text(table("--view", "cost", "--format", "html")[1], encoding="utf-8")
+    page = opened(path)
+    names = page.locator("tbody th")
+    assert names.all_inner_texts() == ["ce", "dml"]
+    heading = page.get_by_role("button", name="hours/run")
+    heading.click()
+    heading.click()
+    assert names.all_inner_texts() == ["dml", "ce"]
+    assert "mean ± sample sd over seeds (runs)" in page.inner_text("main")
+
+
+def test_m11_no_name_runs_on_a_page_of_a_table(tmp_path, opened):
+    hostile = "</script><script>alert(1)</script><img src=x onerror=alert(1)>"
+    cell = Cell(50.0, 1.0, 2, 3, failed=1)
+    row = Row(hostile, hostile, "{}", 1, hostile, (hostile,), (cell,))
+    header = {hostile: hostile}
+    table = Table(header, (hostile,), (row,), (hostile,), "last", "headline", None, (), title=hostile)
+    path = tmp_path / "table.html"
+    path.write_text(to_html(replace(table, footnotes=(hostile,))), encoding="utf-8")
+    page = opened(path)  # a dialogue or a request would fail it
+    assert page.title() == page.inner_text("h1") == hostile
+    assert page.locator("tbody th").inner_text() == f"{hostile}†"
+    assert page.locator("tbody td").last.inner_text() == "50.00 ± 1.00 (2/3) x"
+    assert page.locator("img, script").count() == 1
