@@ -66,6 +66,15 @@ def test_a_failure_is_explained_by_what_was_expected_found_where_and_what_to_cha
     assert out.splitlines()[-1].endswith("1 not checked") or ": 1 FAILED, 1 not checked" in out
 
 
+def test_a_source_is_named_on_the_class_or_cited_at_the_top_of_the_file(say, written):
+    silent = honest().replace(", after arXiv:1804.06872", "")
+    code, out, _ = say("check-method", written(silent, "silent"), "--only", "source")
+    assert (code, "found     `paper` is empty, and no paper is cited" in out) == (1, True)
+    own = silent.replace("    num_networks", '    paper: ClassVar[str] = "none: an example"\n    num_networks')
+    assert say("check-method", written(own, "own_idea"), "--only", "source")[0] == 0
+    assert say("check-method", written(honest(), "cited"), "--only", "source")[0] == 0
+
+
 def test_an_error_of_the_method_is_shown_with_its_line_and_without_a_traceback_of_ours(say, written):
     code, out, err = say("check-method", written(source(BROKEN["an error of its own"]), "broken"), "--only", "steps")
     assert (code, err) == (1, "")

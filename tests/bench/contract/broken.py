@@ -72,6 +72,12 @@ BROKEN = {
         ("construction drew from torch", "do nothing but store in the constructor"),
         "def __post_init__",
     ),
+    "a preset of a network that nobody has": Broken(
+        "presets",
+        "    presets: ClassVar[dict] = {'mine': {'network': 'resnet9000'}}\n" + LOSSES,
+        ("preset 'mine': unknown network 'resnet9000'", "mend the entry of `presets`"),
+        "class Mine(LossMethod)",
+    ),
     "a field without a meaning": Broken(
         "description",
         "    drop: float = 0.4\n" + LOSSES,
@@ -161,6 +167,18 @@ class Notes(nn.Module):
         LOSSES + "\n    def headline(self):\n        return ['best']\n",
         ("headline names ['best'], which predict does not give",),
         "def headline",
+    ),
+    "a fact that it grants itself": Broken(
+        "undeclared",
+        LOSSES
+        + """
+    def setup(self, task):
+        super().setup(task)
+        task.needs = Needs(noise_type=True)
+        task._facts["noise_type"] = "symmetric"
+""",
+        ("task.noise_type was not refused: nothing was raised", "read facts through self.task alone"),
+        "def setup",
     ),
     "the runner at hand": Broken(
         "references",
