@@ -15,21 +15,22 @@ if TYPE_CHECKING:
     from bench.sweep.grid import Planned
 
 
-def words(args: argparse.Namespace, verb: str, without: Collection[str] = ()) -> list[str]:
+def words(args: argparse.Namespace, verb: str, without: Collection[str] = (), *, resolve: bool = True) -> list[str]:
     """The words of `verb` that say what `args` do, as far as it has such options and they are not at their defaults.
 
-    Paths of the results, the data and a suite's file are made absolute.
+    Paths of the results, the data and a suite's file are made absolute; without `resolve` they stay as typed, for
+    readers who need not know where things lie on this machine.
     """
     found, suite = [], []
     for action in _options(verb):
         value = getattr(args, action.dest, action.default)
         if action.dest in without or value is None or value == action.default:
             continue
-        if isinstance(value, Path):
+        if isinstance(value, Path) and resolve:
             value = value.expanduser().resolve()
         if not action.option_strings:
             path = Path(value).expanduser()
-            suite = [str(path.resolve()) if path.is_file() else value]
+            suite = [str(path.resolve()) if resolve and path.is_file() else value]
         elif action.nargs == 0:
             found.append(action.option_strings[-1])
         elif action.nargs == "+":
@@ -45,13 +46,13 @@ def _options(verb: str) -> list[argparse.Action]:
     return list(verbs.choices[verb]._actions)
 
 
-def command(args: argparse.Namespace, verb: str, without: Collection[str] = ()) -> str:
+def command(args: argparse.Namespace, verb: str, without: Collection[str] = (), *, resolve: bool = True) -> str:
     """The words of `verb` as a line for a shell."""
-    return shlex.join(["python", "run_bench.py", *words(args, verb, without)])
+    return shlex.join(["python", "run_bench.py", *words(args, verb, without, resolve=resolve)])
 
 
-def cell_command(args: argparse.Namespace, run: Planned, *, alone: bool = False) -> str:
+def cell_command(args: argparse.Namespace, run: Planned, *, alone: bool = False, resolve: bool = True) -> str:
     """What does the runs of the method and noise of `run` as `args` do; of its seed only, if it is `alone`."""
     seeds = {"seeds": [str(run.config.seed)]} if alone else {}
     one = argparse.Namespace(**{**vars(args), "methods": [run.spec], "noise": [run.noise], **seeds})
-    return command(one, "run", without=("dry_run", "stale"))
+    return command(one, "run", without=("dry_run", "stale"), resolve=resolve)

@@ -92,13 +92,13 @@ class Subject:
 
     def line(self, verb: str) -> str:
         """The command of another verb, or of this one, about the same runs."""
-        return command(self.args, verb, without=("out", "allow_incomplete"))
+        return command(self.args, verb, without=("out", "allow_incomplete"), resolve=False)
 
     def command(self, run: Planned) -> str | None:
         """What does this run alone again; None where no words are known to mean it."""
         if self.args.everything:
             return words_of_runs.command(self.args, [run])
-        return cell_command(self.args, run, alone=True)
+        return cell_command(self.args, run, alone=True, resolve=False)
 
     def cells(self) -> list[tuple[str, str, str | None]]:
         """Method, column and command of what one command can make, in table order."""
@@ -108,7 +108,7 @@ class Subject:
         else:
             firsts = {(run.config.method.name, self.columns[run.run_id]): [run] for run in reversed(self.found.runs)}
             cells = list(reversed(firsts.values()))
-            commands = [cell_command(self.args, run) for (run,) in cells]
+            commands = [cell_command(self.args, run, resolve=False) for (run,) in cells]
         return [
             (runs[0].config.method.name, self.columns[runs[0].run_id], command)
             for runs, command in zip(cells, commands, strict=True)

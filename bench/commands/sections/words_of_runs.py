@@ -37,7 +37,7 @@ def command(args: argparse.Namespace, runs: Sequence[Planned]) -> str | None:
             first = _planned(words)
         if {run.run_id for run in first} != wanted:
             return None
-        return written(parser().parse_args(["run", *words]), "run")
+        return written(parser().parse_args(["run", *words]), "run", resolve=False)
     except (ValueError, OSError, SystemExit):  # its data or its method are not at hand, or a value has no spelling
         return None
 
