@@ -40,6 +40,8 @@ TORCHLESS = (
     *(f"bench.evidence.{path.stem}" for path in sorted((ROOT / "bench" / "evidence").glob("*.py"))),
     *(f"bench.evidence.plots.{path.stem}" for path in sorted((ROOT / "bench" / "evidence" / "plots").glob("*.py"))),
     *("bench.commands.figures", "bench.commands.beside", "bench.commands.everything", "bench.evidence.page"),
+    "bench.commands.report",
+    *(f"bench.commands.sections.{path.stem}" for path in sorted((ROOT / "bench/commands/sections").glob("*.py"))),
 )
 
 

@@ -23,6 +23,7 @@ from bench.commands.sections.subject import Subject
 from bench.commands.select import baseline_of, planned
 from bench.commands.table import INTEGRITY
 from bench.files import make_folder, publish
+from bench.printable import printable
 from bench.sweep.reading import without_collector
 from bench.sweep.store import Store
 
@@ -33,7 +34,7 @@ def main(args: argparse.Namespace) -> int:
     store = Store(args.results)
     found = _gathered(args, store)
     if found.alarms() and not args.allow_incomplete:
-        print("\n".join(found.alarms()), file=sys.stderr)
+        print(printable("\n".join(found.alarms())), file=sys.stderr)
         print("no report: `run` sets damaged results aside and trains these runs again", file=sys.stderr)
         return INTEGRITY
     if not found.facts:
@@ -45,7 +46,7 @@ def main(args: argparse.Namespace) -> int:
     data = page_of(Subject(args, store, found, baseline)).encode()
     make_folder(path.parent.resolve() if args.out else path.parent)  # one's own link may be followed
     publish(path, data, replace=True)
-    print(f"{path}  {_size(len(data))}")
+    print(printable(f"{path}  {_size(len(data))}"))
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import shlex
 from collections.abc import Collection
 from pathlib import Path
@@ -19,9 +20,8 @@ def words(args: argparse.Namespace, verb: str, without: Collection[str] = ()) ->
 
     Paths of the results, the data and a suite's file are made absolute.
     """
-    (verbs,) = (action for action in parser()._actions if isinstance(action, argparse._SubParsersAction))
     found, suite = [], []
-    for action in verbs.choices[verb]._actions:
+    for action in _options(verb):
         value = getattr(args, action.dest, action.default)
         if action.dest in without or value is None or value == action.default:
             continue
@@ -37,6 +37,12 @@ def words(args: argparse.Namespace, verb: str, without: Collection[str] = ()) ->
         else:
             found.append(f"{action.option_strings[-1]}={value}")
     return [verb, *suite, *found]
+
+
+@functools.cache
+def _options(verb: str) -> list[argparse.Action]:
+    (verbs,) = (action for action in parser()._actions if isinstance(action, argparse._SubParsersAction))
+    return list(verbs.choices[verb]._actions)
 
 
 def command(args: argparse.Namespace, verb: str, without: Collection[str] = ()) -> str:

@@ -34,7 +34,11 @@ LOOKS = 2  # at a run: at its result, and where that is not there at its lock, i
 # torch is not to be imported; what is opened and listed in the results folder is counted
 SAY = """
 import json, os, sys
-sys.modules["torch"] = sys.modules["torchvision"] = None
+class Refusing:  # None in sys.modules would be taken for a torch by scipy
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("torch", "torchvision"):
+            raise ModuleNotFoundError(f"{name} is not to be imported", name=name)
+sys.meta_path.insert(0, Refusing())
 root, counted = os.path.abspath(sys.argv[1]), [0]
 def hear(event, args):
     if event in ("open", "os.listdir", "os.scandir") and isinstance(args[0], str | os.PathLike):

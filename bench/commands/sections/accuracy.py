@@ -8,8 +8,14 @@ from bench.commands.sections.subject import Subject
 from bench.evidence.cells import Cell, Row, Table
 from bench.evidence.records import HEADLINE, RULES, accuracy
 
-ORACLE = "oracle"
-CHECKED = "clean_val"
+ORACLE, CHECKED = "oracle", "clean_val"
+CHOICES = {
+    "last": "the last epoch",
+    "last10": "the mean of the last epochs",
+    "noisy_val": "best on noisy validation",
+    CHECKED: "best on clean validation †",
+    ORACLE: "best on test, which nobody may choose",
+}
 WARNINGS = {
     ORACLE: "An oracle: the epoch of every number below was chosen on the test labels. No such number may be claimed.",
     CHECKED: "Chosen with clean labels: the epoch of every number below was chosen on validation samples whose true "
@@ -21,7 +27,7 @@ def of(subject: Subject) -> dict[str, Any]:
     """Tables in the order of the rules and heads, with the rule and the head that the page begins with."""
     order = [(rule, head) for rule in RULES for head in subject.heads]
     return {
-        "rules": [(rule, rule + (" (oracle)" if rule == ORACLE else ""), text) for rule, text in RULES.items()],
+        "rules": [(rule, f"{rule}: {CHOICES[rule]}") for rule in RULES],
         "heads": [(head, "headline: the mean of the networks" if head == HEADLINE else head) for head in subject.heads],
         "rule": subject.args.rule,
         "head": subject.args.head,

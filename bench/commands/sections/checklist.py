@@ -14,9 +14,10 @@ from bench.commands.sections.subject import Subject
 from bench.commands.sections.words import UNKNOWN
 from bench.evidence.records import RULES
 from bench.evidence.statistics import ALPHA
+from bench.sweep.grid import Planned
 from bench.sweep.store import FINISHED
 
-ELSEWHERE = "none: this is for the text that quotes these numbers"
+ELSEWHERE = f"{UNKNOWN}: for the text that quotes these numbers to say"
 LISTED = 12
 
 
@@ -48,20 +49,28 @@ def _data(subject: Subject) -> list[tuple[str, str]]:
     return [
         ("Data set, and how many samples each part has", f"{header['dataset']}: {header['samples']}"),
         ("Which version of the data", f"digest {_every(sorted(digests))}"),
-        ("How the parts were made", f"a share of {_every(sorted(held))} of the training set is held out with its "
-         "noisy labels, drawn by the noise seed; the test set is the official one"),
+        (
+            "How the parts were made",
+            f"a share of {_every(sorted(held))} of the training set is held out with its "
+            "noisy labels, drawn by the noise seed; the test set is that of the data set, the same for every run",
+        ),
         ("Data left out", excluded),
-        ("Wrong labels", f"{len(noise)} sets, the same for every method of a column and seed; their ids, rates and "
-         "matrices are under Noise"),
-    ]  # fmt: skip
+        (
+            "Wrong labels",
+            f"{len(noise)} sets, the same for every method of a column and seed; their ids, rates and "
+            "matrices are under Noise",
+        ),
+    ]
+
+
+def _changed(run: Planned) -> bool:
+    return any(run.config.method.params.get(name) != value for name, value in run.defaults.items())
 
 
 def _method(subject: Subject) -> list[tuple[str, str]]:
     runs, infos = subject.found.runs, subject.found.infos
     presets = _every(run.config.train.preset for run in runs)
-    changed = {
-        run.config.method.name for run in runs if any(run.config.method.params.get(k) != v for k, v in run.defaults.items())
-    }  # fmt: skip
+    changed = {run.config.method.name for run in runs if _changed(run)}
     tuned = [name for name, info in infos.items() if info.card and info.card.tuned]
     told: dict[str, list[str]] = {}
     for row in subject.table.rows:
@@ -89,10 +98,13 @@ def _runs(subject: Subject) -> list[tuple[str, str]]:
     return [
         ("Number of runs", f"{len(subject.states)} planned, {finished} with a number ({told})"),
         ("Runs of each cell", f"{few}" if few == many else f"{few} to {many}"),
-        ("Random seeds", f"{subject.table.header['seeds']}; a seed decides the weights, the order of the batches and "
-         "all augmentation, a noise seed the wrong labels and what is held out"),
+        (
+            "Random seeds",
+            f"{subject.table.header['seeds']}; a seed decides the weights, the order of the batches and "
+            "all augmentation, a noise seed the wrong labels and what is held out",
+        ),
         ("Runs left out", "none: every planned run is counted, or named under Failures"),
-    ]  # fmt: skip
+    ]
 
 
 def _statistics(subject: Subject) -> list[tuple[str, str]]:
@@ -100,12 +112,21 @@ def _statistics(subject: Subject) -> list[tuple[str, str]]:
     return [
         ("Definition of the number", f"{RULES[rule]}; head: {subject.args.head}"),
         ("Central tendency and spread", "mean and sample standard deviation (n - 1) over runs"),
-        ("Test", f"paired t over shared seeds, two-sided, Holm's correction over all pairs of a column, p > {ALPHA} is "
-         "not separable; against the baseline, Holm over the other rows"),
+        (
+            "Test",
+            f"paired t over shared seeds, two-sided, Holm's correction over all pairs of a column, p > {ALPHA} is "
+            "not separable; against the baseline, Holm over the other rows",
+        ),
         ("What that test can find", next((note for note in subject.table.notes if note.startswith("n = ")), UNKNOWN)),
-        ("Clean labels used for selection", "yes: every number was chosen with them" if rule == "clean_val"
-         else "yes, on the test set: an oracle" if rule == "oracle" else "no"),
-    ]  # fmt: skip
+        (
+            "Clean labels used for selection",
+            "yes: every number was chosen with them"
+            if rule == "clean_val"
+            else "yes, on the test set: an oracle"
+            if rule == "oracle"
+            else "no",
+        ),
+    ]
 
 
 def _compute(subject: Subject) -> list[tuple[str, str]]:
@@ -120,14 +141,13 @@ def _compute(subject: Subject) -> list[tuple[str, str]]:
     return [
         ("Computing infrastructure", kinds or UNKNOWN),
         ("Time", (f"{hours:.2f} hours of runs, one after the other" if made else UNKNOWN) + also),
-        ("Time of runs that failed", UNKNOWN + ", but for the ends of their attempts"),
         ("Energy", UNKNOWN),
     ]
 
 
 def _code(subject: Subject) -> list[tuple[str, str]]:
-    environments = subject.origins.environments
-    commits = [str(one["commit"])[:12] + (" with changes" if one.get("dirty") else "") for one in environments if one.get("commit")]  # fmt: skip
+    told = [one for one in subject.origins.environments if one.get("commit")]
+    commits = [str(one["commit"])[:12] + (" with changes" if one.get("dirty") else "") for one in told]
     return [
         ("Version of the code", f"commit {_every(commits)}" if commits else UNKNOWN),
         ("Dependencies", "versions are under Provenance"),

@@ -18,6 +18,8 @@ SHOWN = {
 UNLESS_ASKED = ("rate", "sensitivity")  # of these kinds, only what can be drawn is worth a word
 PROLOG = re.compile(r"^.*?(?=<svg\b)", re.DOTALL)
 STYLE = re.compile(r"<style\b.*?</style>", re.DOTALL)  # it would hold for the whole page, whose style says the same
+SIZE = re.compile(r' (width|height)="([\d.]+)pt"')
+SCALE = 1.75  # pixels of the page for a point of paper
 NAMED = re.compile(r'(\bid="|\burl\(#|\bhref="#)')
 
 
@@ -41,4 +43,6 @@ def _drawn(subject: Subject, kind: str) -> dict[str, Any]:
 
 def inline(svg: str, name: str) -> str:
     """An SVG file as an element of a page: its ids begin with `name`, so that no two drawings share one."""
-    return NAMED.sub(rf"\g<1>{name}-", STYLE.sub("", PROLOG.sub("", svg)))
+    text = STYLE.sub("", PROLOG.sub("", svg))
+    text = SIZE.sub(lambda found: f' {found[1]}="{SCALE * float(found[2]):.0f}"', text, count=2)
+    return NAMED.sub(rf"\g<1>{name}-", text)

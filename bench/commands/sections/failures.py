@@ -5,11 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from bench.commands.sections.subject import Subject
-from bench.commands.sections.words import state_text
+from bench.commands.sections.words import UNKNOWN, state_text
 from bench.sweep.grid import Planned
 from bench.sweep.heartbeat import epochs_of
 from bench.sweep.store import State
 
+HEADINGS = (
+    *(("state", "short"), ("method", "short"), ("column", "short"), ("seed", "number"), ("epochs", "number")),
+    *(("message", "long"), ("command", "long"), ("log", "path"), ("run_id", "short")),
+)  # with what their cells look like
 TRACE = 40  # last lines of a traceback
 KINDS = 30  # of traceback that are printed
 
@@ -28,6 +32,7 @@ def of(subject: Subject) -> dict[str, Any]:
             kinds.setdefault((state_text(state), message, trace), []).append(run_id)
     frequent = sorted(kinds.items(), key=lambda kind: -len(kind[1]))
     return {
+        "headings": HEADINGS,
         "rows": rows,
         "kinds": [
             {"state": state, "message": message, "traceback": trace, "count": len(ids), "example": ids[0]}
@@ -53,19 +58,10 @@ def _row(subject: Subject, run: Planned | None, run_id: str, state: State, messa
     folder = subject.store.run(run_id)
     done = epochs_of(folder) if state is State.RUNNING else folder.epochs_done()
     log = folder.path / "log.txt"
+    where = str(log) if log.is_file() and not log.is_symlink() else ""
     if run is None:
-        return [state_text(state), "", "", "", run_id, message, ["", None], _path(log), ""]
-    command = subject.command(run) or "not known from the record"
-    return [
-        *(state_text(state), subject.rows[run_id], subject.columns[run_id], _seed(run), run_id, message),
-        [f"{done} / {run.config.train.epochs}", done] if state is not State.DIVERGED else ["", None],
-        *(_path(log), command),
-    ]
-
-
-def _path(log: Any) -> str:
-    return str(log) if log.is_file() and not log.is_symlink() else ""
-
-
-def _seed(run: Planned) -> list[Any]:
-    return [str(run.config.seed), run.config.seed]
+        return [state_text(state), "", "", ["", None], ["", None], message, UNKNOWN, where, run_id]
+    reached = ["", None] if state is State.DIVERGED else [f"{done} / {run.config.train.epochs}", done]
+    seed = [str(run.config.seed), run.config.seed]
+    facts = [state_text(state), subject.rows[run_id], subject.columns[run_id], seed, reached]
+    return [*facts, message, subject.command(run) or UNKNOWN, where, run_id]

@@ -24,8 +24,7 @@ def of(subject: Subject) -> dict[str, Any]:
     started = sorted(made.started for made in subject.origins.runs.values() if made.started)
     return {
         "title": found.suite.title or found.suite.name,
-        "suite": found.suite.name,
-        "facts": [*subject.table.header.items(), *_run_on(started)],
+        "facts": [*((n, text) for n, text in subject.table.header.items() if n != "number"), *_run_on(started)],
         "methods": len(found.methods),
         "columns": len(set(subject.columns.values())),
         "planned": len(subject.states),
@@ -33,7 +32,6 @@ def of(subject: Subject) -> dict[str, Any]:
         "counts": [(str(state), counts[state], WORDS[state]) for state in WORDS if state in counts],
         "alarms": found.alarms(),
         "baseline": subject.baseline,
-        "command": subject.line("table"),
     }
 
 

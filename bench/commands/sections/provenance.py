@@ -29,22 +29,31 @@ def of(subject: Subject) -> dict[str, Any]:
 
 
 def _facts(environment: Mapping[str, Any]) -> list[tuple[str, str]]:
-    cpu, gpu = _table(environment, "cpu"), _table(environment, "gpu")
-    arithmetic = _table(environment, "arithmetic")
     packages = {name: environment.get(name) for name in ("python", "torch", "numpy")} | _table(environment, "packages")
+    arithmetic = _table(environment, "arithmetic")
     facts = [
-        ("processor", _joined(cpu.get("name") or environment.get("device"), cpu.get("cores") and f"{cpu['cores']} cores",
-                              cpu.get("kernels") and f"kernels {cpu['kernels']}")),
-        ("GPU", _joined(gpu.get("name"), gpu.get("memory_mb") and f"{gpu['memory_mb']:,} MB",
-                        gpu.get("driver") and f"driver {gpu['driver']}", gpu.get("cudnn") and f"cuDNN {gpu['cudnn']}",
-                        environment.get("cuda") and f"CUDA {environment['cuda']}")),
+        ("processor", _processor(environment, _table(environment, "cpu"))),
+        ("GPU", _gpu(environment, _table(environment, "gpu"))),
         ("host", str(environment.get("host_hash") or "")),
         ("system", str(environment.get("system") or "")),
         ("versions", ", ".join(f"{name} {version}" for name, version in packages.items() if version)),
         ("arithmetic", ", ".join(f"{name} {_yes(value)}" for name, value in arithmetic.items())),
         ("commit", _commit(environment)),
-    ]  # fmt: skip
+    ]
     return [(name, text) for name, text in facts if text]
+
+
+def _processor(environment: Mapping[str, Any], cpu: Mapping[str, Any]) -> str:
+    name = cpu.get("name") or ("" if environment.get("gpu") else environment.get("device"))
+    cores, kernels = cpu.get("cores"), cpu.get("kernels")
+    return _joined(name, cores and f"{cores} cores", kernels and f"kernels {kernels}")
+
+
+def _gpu(environment: Mapping[str, Any], gpu: Mapping[str, Any]) -> str:
+    memory, driver, cudnn = (gpu.get(name) for name in ("memory_mb", "driver", "cudnn"))
+    versions = {"driver": driver, "cuDNN": cudnn, "CUDA": gpu and environment.get("cuda")}
+    told = [f"{name} {version}" for name, version in versions.items() if version]
+    return _joined(gpu.get("name"), memory and f"{memory} MB", *told)
 
 
 def _table(environment: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -64,8 +73,8 @@ def _commit(environment: Mapping[str, Any]) -> str:
     commit = environment.get("commit")
     if not commit:
         return ""
-    changes = [f"{name} {environment[f'{name}_sha256']}" for name in ("diff", "untracked")
-               if environment.get(f"{name}_sha256")]  # fmt: skip
+    digests = {name: environment.get(f"{name}_sha256") for name in ("diff", "untracked")}
+    changes = [f"{name} {digest}" for name, digest in digests.items() if digest]
     return f"{commit}" + (f", with changes ({', '.join(changes) or 'not of code'})" if environment.get("dirty") else "")
 
 

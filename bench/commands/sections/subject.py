@@ -8,9 +8,9 @@ from functools import cached_property
 from typing import Any
 
 from bench.commands import derived, figures
-from bench.commands.select import data_dir_of
 from bench.commands.sections import origins, words_of_runs
 from bench.commands.sections.origins import Origins
+from bench.commands.select import data_dir_of
 from bench.commands.words import cell_command, command
 from bench.evidence.cells import Table
 from bench.evidence.records import HEADLINE, RULES, Summary
@@ -116,6 +116,6 @@ class Subject:
 
     def remembered(self, name: str, make: Any, *more: Any) -> Any:
         """What a section computes from the records, or computed before from the same."""
-        found = self.found
-        order = [[run.run_id, found.digests.get(run.run_id)] for run in found.runs]
+        found, digests = self.found, self.found.digests
+        order = [[run.run_id, digests.get(run.run_id)] for run in found.runs]
         return derived.remembered([name, order, found.methods, found.columns, *more], make)

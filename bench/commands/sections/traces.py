@@ -79,10 +79,16 @@ def _measure(grouping: Grouping, name: str, lines: Lines, stride: int) -> dict[s
     places = _places(grouping)
     scale = 10_000 if name in MEASURES and MEASURES[name].scale == 1 else 100
     told = [
-        [*places[key], len(line.mean), line.runs, _whole(line.mean, stride, scale), _whole(line.sd, stride, scale),
-         _ends(line, scale)]
+        [
+            *places[key],
+            len(line.mean),
+            line.runs,
+            _whole(line.mean, stride, scale),
+            _whole(line.sd, stride, scale),
+            _ends(line, scale),
+        ]
         for key, line in lines.items()
-    ]  # fmt: skip
+    ]
     most = 100.0 if name not in MEASURES else MEASURES[name].most
     return {"name": name, "title": TITLES[name], "scale": scale, "most": most, "lines": told, "runs": None}
 
@@ -101,7 +107,8 @@ def kept(length: int, stride: int) -> list[int]:
 
 
 def _whole(values: NDArray[np.float64], stride: int, scale: int) -> list[int | None]:
-    return [round(scale * float(values[e])) if np.isfinite(values[e]) else None for e in kept(len(values), stride)]
+    scaled = [scale * float(values[epoch]) for epoch in kept(len(values), stride)]
+    return [round(value) if np.isfinite(value) else None for value in scaled]
 
 
 def _ends(line: Line, scale: int) -> list[list[int]]:

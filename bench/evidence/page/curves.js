@@ -6,7 +6,8 @@
   const byId = (id) => document.getElementById(id);
   const [plot, list, reading] = [byId("plot"), byId("rows"), byId("reading")];
   const [measureBox, columnBox, singles] = [byId("measure"), byId("column"), byId("singles")];
-  const MARGIN = {left: 52, right: 14, top: 10, bottom: 36};
+  const MARGIN = {left: 52, right: 14, top: 26, bottom: 36};
+  const BANDS = 12;  // rows beyond which bands would hide each other and are left out, as in the plots for papers
   const shown = new Set(told.rows.keys());
   let epoch = null;  // from 0; null: the last one of each row
   let lines = [], scene = null;
@@ -109,7 +110,7 @@
           drawing.append(path);
         }
       } else {
-        drawing.append(svg("path", {fill: colour, class: "band", d: bandOf(line, x, y)}));
+        if (visible.length <= BANDS) drawing.append(svg("path", {fill: colour, class: "band", d: bandOf(line, x, y)}));
         drawing.append(svg("path", {...look, d: pathOf(line.epochs, line.mean, x, y)}));
         if (line.epochs.length === 1) drawing.append(svg("circle", {cx: x(0), cy: y(line.mean[0]), r: 3, fill: colour}));
       }
@@ -133,6 +134,8 @@
       drawing.append(svg("text", {x: x(value - 1), y: height - MARGIN.bottom + 17, "text-anchor": "middle"}, value));
     }
     drawing.append(svg("text", {x: (MARGIN.left + width - MARGIN.right) / 2, y: height - 3, "text-anchor": "middle"}, "epoch"));
+    const title = `${told.measures[measureBox.value].title} · ${told.columns[columnBox.value]}`;
+    drawing.append(svg("text", {class: "title", x: 0, y: 14}, title));
     drawing.append(svg("path", {class: "axis", d: `M${MARGIN.left} ${MARGIN.top}V${height - MARGIN.bottom}H${width - MARGIN.right}`}));
   }
 
@@ -156,9 +159,11 @@
     if (epoch !== null) for (const end of ["x1", "x2"]) scene.pointer.setAttribute(end, scene.x(epoch));
     for (const line of lines) list.querySelector(`[data-row="${line.row}"] output`).textContent = textOf(line);
     const where = epoch === null ? "after the last epoch" : `after epoch ${epoch + 1}`;
-    const best = visible.filter((line) => textOf(line) !== "–").slice(0, 4).map((line) => `${told.rows[line.row]} ${textOf(line)}`);
+    const height = (line) => line.mean[placeOf(line.epochs)];
+    const best = visible.filter((line) => textOf(line) !== "–").sort((a, b) => height(b) - height(a)).slice(0, 4).map((line) => `${told.rows[line.row]} ${textOf(line)}`);
     const more = visible.length > 4 ? `, and ${visible.length - 4} more beside the plot` : "";
-    reading.textContent = visible.length ? `${column}, ${where}: ${best.join("; ")}${more}` : "no row is shown";
+    const bare = visible.length > BANDS && !singles.checked ? `; bands are drawn of ${BANDS} rows at most` : "";
+    reading.textContent = visible.length ? `${column}, ${where}: ${best.join("; ")}${more}${bare}` : "no row is shown";
   }
 
   function rows() {  // those that have a line here, the highest at its end first

@@ -27,6 +27,13 @@
     }));
   }
 
+  let closed = [];  // paper cannot be unfolded
+  window.addEventListener("beforeprint", () => {
+    closed = [...document.querySelectorAll("details:not([open])")];
+    for (const one of closed) one.open = true;
+  });
+  window.addEventListener("afterprint", () => { for (const one of closed) one.open = false; });
+
   for (const box of [rule, head]) box.addEventListener("change", show);
   show();
 })();

@@ -4,7 +4,8 @@
 //   <td data-value="0.93">               sorts as that number, data-value="" as nothing; another cell sorts by its text
 //   <input class="filter" data-table=ID> hides the rows that do not hold all its words
 //   <table data-rows="NAME">             the rows are DATA[NAME]: lists of cells, each a text, or [text, number or null];
-//                                        they are put on the page some at a time, and sorted and filtered all together
+//                                        they are put on the page some at a time, and sorted and filtered all together;
+//                                        data-cells of a heading is the class of its cells
 // Order is stable, and what is empty comes last in both directions.
 const tables = (() => {
   "use strict";
@@ -16,13 +17,14 @@ const tables = (() => {
     return cell.dataset.value === undefined || text === "" || isNaN(text) ? text : Number(text);
   };
   const fromData = (cell) => Array.isArray(cell) ? cell[1] ?? "" : cell;
-  const drawn = (cells) => {
+  const headingsOf = (table) => [...table.tHead.rows[table.tHead.rows.length - 1].cells];
+  const drawn = (cells, looks) => {
     const row = document.createElement("tr");
-    for (const cell of cells) {
+    cells.forEach((cell, column) => {
       const td = row.insertCell();
       td.textContent = Array.isArray(cell) ? cell[0] : cell;
-      if (Array.isArray(cell)) td.className = "number";
-    }
+      td.className = looks[column] ?? "";
+    });
     return row;
   };
 
@@ -37,6 +39,7 @@ const tables = (() => {
       this.table = table;
       this.body = table.tBodies[0];
       const data = table.dataset.rows;
+      this.looks = Array.from(headingsOf(table), (heading) => heading.dataset.cells);
       this.all = data === undefined
         ? Array.from(this.body.rows, (row) => ({row, value: (i) => fromCell(row.cells[i]), text: row.textContent}))
         : DATA[data].map((cells, place) => ({place, cells, value: (i) => fromData(cells[i]), text: null}));
@@ -86,7 +89,7 @@ const tables = (() => {
     }
 
     show() {
-      const rows = this.kept.slice(0, this.shown).map((one) => one.row ??= drawn(one.cells));
+      const rows = this.kept.slice(0, this.shown).map((one) => one.row ??= drawn(one.cells, this.looks));
       this.body.replaceChildren(...rows);
       this.table.dispatchEvent(new CustomEvent("rows", {bubbles: true}));
       if (this.more === undefined) return;
@@ -104,7 +107,7 @@ const tables = (() => {
 
   function sortable(table) {
     const rows = of(table);
-    const headings = [...table.tHead.rows[table.tHead.rows.length - 1].cells];
+    const headings = headingsOf(table);
     headings.forEach((heading, column) => {
       if (heading.classList.contains("fixed")) return;
       const press = document.createElement("button");

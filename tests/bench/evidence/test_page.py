@@ -21,8 +21,8 @@ TEMPLATE = """{% extends "base.html" %}
 {% endfor %}
 </tbody></table>
 <input class="filter" data-table="many" aria-label="all rows">
-<div class="scroll"><table class="sortable" id="many" data-rows="many"><thead><tr><th>run</th><th>number</th></tr></thead>
-<tbody></tbody></table></div>
+<div class="scroll"><table class="sortable" id="many" data-rows="many">
+<thead><tr><th>run</th><th data-cells="number">number</th></tr></thead><tbody></tbody></table></div>
 {% endblock %}
 """
 
