@@ -29,7 +29,7 @@ def of(subject: Subject) -> dict[str, Any]:
     return {
         "rules": [(rule, f"{rule}: {CHOICES[rule]}") for rule in RULES],
         "heads": [(head, "headline: the mean of the networks" if head == HEADLINE else head) for head in subject.heads],
-        "rule": subject.args.rule,
+        "rule": subject.rule,
         "head": subject.args.head,
         "variants": [_variant(subject.tables[pair]) for pair in order],
     }

@@ -108,7 +108,7 @@ def _runs(subject: Subject) -> list[tuple[str, str]]:
 
 
 def _statistics(subject: Subject) -> list[tuple[str, str]]:
-    rule = subject.args.rule
+    rule = subject.rule
     return [
         ("Definition of the number", f"{RULES[rule]}; head: {subject.args.head}"),
         ("Central tendency and spread", "mean and sample standard deviation (n - 1) over runs"),

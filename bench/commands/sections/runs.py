@@ -31,7 +31,7 @@ def of(subject: Subject) -> dict[str, Any]:
 
 def _row(subject: Subject, run: Planned) -> list[Any]:
     summary, made = subject.summaries.get(run.run_id), subject.origins.runs.get(run.run_id, UNMADE)
-    value = None if summary is None else accuracy(summary, subject.args.rule, subject.args.head)
+    value = None if summary is None else accuracy(summary, subject.rule, subject.args.head)
     environments, at = subject.origins.environments, made.environment
     return [
         *(subject.rows[run.run_id], subject.columns[run.run_id], _number(run.config.seed, "d")),

@@ -10,7 +10,7 @@ from typing import Any
 from bench.commands import derived, figures
 from bench.commands.sections import origins, words_of_runs
 from bench.commands.sections.origins import Origins
-from bench.commands.select import data_dir_of
+from bench.commands.select import data_dir_of, rule_of
 from bench.commands.words import cell_command, command
 from bench.evidence.cells import Table
 from bench.evidence.records import HEADLINE, RULES, Summary
@@ -23,6 +23,7 @@ class Subject:
 
     def __init__(self, args: argparse.Namespace, store: Store, found: derived.Evidence, baseline: str) -> None:
         self.args, self.store, self.found, self.baseline = args, store, found, baseline
+        self.rule = rule_of(args, found.suite)
 
     @cached_property
     def summaries(self) -> dict[str, Summary]:
@@ -40,14 +41,14 @@ class Subject:
     @cached_property
     def tables(self) -> dict[tuple[str, str], Table]:
         """The accuracy table by rule and head; the one that was asked for comes first."""
-        asked = (self.args.rule, self.args.head)
+        asked = (self.rule, self.args.head)
         pairs = dict.fromkeys([asked, *((rule, head) for rule in RULES for head in self.heads)])
         return {pair: derived.table_of(self.found, *pair, self.baseline) for pair in pairs}
 
     @property
     def table(self) -> Table:
         """The one that was asked for."""
-        return self.tables[self.args.rule, self.args.head]
+        return self.tables[self.rule, self.args.head]
 
     @cached_property
     def rows(self) -> dict[str, str]:
