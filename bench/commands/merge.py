@@ -46,6 +46,8 @@ def _unpacked(given: Sequence[Path], stack: ExitStack) -> tuple[list[tuple[Path,
             places.append((folder, path))
         except archive.Unsound as error:
             refused.append(f"{path}: {error}")
+        except OSError as error:  # no room to unpack it: nothing has been merged yet
+            raise ValueError(f"{path}: cannot be unpacked: {error.strerror}") from None
     return places, refused
 
 
