@@ -328,7 +328,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(trained, suite, files, out, 
     assert (code, said, err) == (1, "", f"stopped: {out}: No space left on device; nothing is left of it\n")
     assert [path.name for path in tmp_path.iterdir()] == ["results"]
     monkeypatch.undo()
-    one = packed(files, tmp_path / "one.zip")
+    one = packed(relisted(files, by="nobody who was checked before"), tmp_path / "one.zip")
     monkeypatch.setattr(archive.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 9, 1))
     code, said, err = say("merge", one, "--results", tmp_path / "there")
     assert (code, said, err.count("\n")) == (2, "", 1)
