@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import sys
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from bench.sweep.reading import without_collector
 from bench.sweep.store import Store
 
 SELECTING = ("dataset", "methods", "noise", "seeds", "network", "epochs")
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 LEFT_OUT = "logs, per-sample tables and the records of attempts, which name the host"
 
 
@@ -38,7 +40,13 @@ def main(args: argparse.Namespace) -> int:
         raise ValueError(f"no run of {export.suite.name!r} is done under {export.store.root}: nothing to export")
     if args.with_code:
         export.enclose()
-    fresh = archive.write(out, export.files(*about), args.force)
+    try:
+        fresh = archive.write(out, export.files(*about), args.force)
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        print(printable(f"stopped: {out}: {error.strerror}; nothing is left of it"), file=sys.stderr)
+        return 1
     print(printable(_text(export, out, fresh)))
     return 0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -20,7 +20,7 @@ def main(args: argparse.Namespace) -> int:
     """Merge and print; 3 if a run is damaged or came out in two ways, 1 if something else could not be merged."""
     with ExitStack() as stack:
         unpacked, refused = _unpacked(args.folders, stack)
-        sources = open_sources(list(unpacked), args.results)
+        sources = open_sources([folder for folder, _ in unpacked], args.results)
         merge = Merge(Store(args.results), args.dry_run)
         merge.done.refused += refused
         stopped = ""
@@ -34,26 +34,28 @@ def main(args: argparse.Namespace) -> int:
         return _said(merge.done, stopped, args, unpacked)
 
 
-def _unpacked(given: Sequence[Path], stack: ExitStack) -> tuple[dict[Path, Path], list[str]]:
+def _unpacked(given: Sequence[Path], stack: ExitStack) -> tuple[list[tuple[Path, Path]], list[str]]:
     """The folders to read with what they were given as, archives unpacked; and why some archives are not believed."""
-    places, refused = {}, []
+    places, refused = [], []
     for path in given:
         if not path.is_file():
-            places[path] = path
+            places.append((path, path))
             continue
         try:
             folder, _ = stack.enter_context(archive.opened(path))
-            places[folder] = path
+            places.append((folder, path))
         except archive.Unsound as error:
             refused.append(f"{path}: {error}")
+        except OSError as error:  # no room to unpack it: nothing has been merged yet
+            raise ValueError(f"{path}: cannot be unpacked: {error.strerror}") from None
     return places, refused
 
 
-def _said(done: Merged, stopped: str, args: argparse.Namespace, unpacked: Mapping[Path, Path]) -> int:
+def _said(done: Merged, stopped: str, args: argparse.Namespace, unpacked: Sequence[tuple[Path, Path]]) -> int:
     """Print what was done, and return the exit code."""
     print(_text(done, args))
     for line in (*done.refused, *done.conflicts, *done.apart, *done.busy):
-        for folder, path in unpacked.items():
+        for folder, path in unpacked:
             line = line.replace(str(folder), str(path))
         print(printable(line), file=sys.stderr)
     if stopped:

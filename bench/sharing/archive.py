@@ -135,7 +135,7 @@ def _unpack(path: Path, folder: Path) -> Submission:
         submission = _listed(_take(archive, entries[MANIFEST], MOST_OF_LIST))
         _same_names(entries.keys() - {MANIFEST}, submission)
         if (free := shutil.disk_usage(folder).free) < (size := sum(file.bytes for file in submission.files.values())):
-            said = f"{path} needs {size:,} bytes to be unpacked, {free:,} are free"
+            said = f"{path.name} needs {size:,} bytes to be unpacked, {free:,} are free"
             raise OSError(errno.ENOSPC, said, str(folder.parent))
         for name, file in submission.files.items():
             if entries[name].file_size != file.bytes:

@@ -319,6 +319,25 @@ def test_where_files_must_have_a_name_an_error_leaves_nothing_either(tmp_path, m
     assert [path.name for path in tmp_path.iterdir()] == ["out.zip"]
 
 
+def test_a_full_disk_is_one_line_and_leaves_nothing(trained, suite, files, out, tmp_path, say, monkeypatch):
+    def full(*_):
+        raise OSError(archive.errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(archive.os, "fsync", full)
+    code, said, err = say("export", *suite, "--results", trained, "--out", out)
+    assert (code, said, err) == (1, "", f"stopped: {out}: No space left on device; nothing is left of it\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["results"]
+    monkeypatch.undo()
+    one = packed(relisted(files, by="nobody who was checked before"), tmp_path / "one.zip")
+    monkeypatch.setattr(archive.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 9, 1))
+    code, said, err = say("merge", one, "--results", tmp_path / "there")
+    assert (code, said, err.count("\n")) == (2, "", 1)
+    assert err.startswith(f"run_bench.py merge: {one}: cannot be unpacked: one.zip needs ")
+    code, said, err = say("leaderboard", tmp_path, "--check")
+    assert (code, said) == (2, "")
+    assert err.endswith("bytes to be unpacked, 1 are free\n")
+
+
 def test_a_damaged_archive_is_refused_whole_and_the_others_are_merged(files, runs, tmp_path, say):
     good, bad, there = packed(files, tmp_path / "good.zip"), tmp_path / "bad.zip", tmp_path / "there"
     name = next(name for name in files if name.endswith("result.json"))

@@ -262,7 +262,7 @@ def test_a_protocol_that_claims_fewer_seeds_than_there_are_runs_is_refused(files
 
 # --- what a record may say
 
-VALUES = ("<b>", None, [7])
+VALUES = ("<b>", [7])
 
 
 def small(files):
