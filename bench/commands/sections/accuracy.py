@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from bench.commands.sections.subject import Subject
-from bench.evidence.cells import Cell, Row, Table
+from bench.evidence.cells import Cell, Row, Table, Value
 from bench.evidence.records import HEADLINE, RULES, accuracy
 
 ORACLE, CHECKED = "oracle", "clean_val"
@@ -55,23 +56,31 @@ def _variant(table: Table) -> dict[str, Any]:
         "name": f"{table.rule} {table.head}",
         "says": f"{RULES[table.rule]}, in %: mean ± sample sd over seeds (runs)",
         "warning": WARNINGS.get(table.rule, ""),
-        "columns": table.columns,
-        "rows": [_row(row) for row in table.rows],
+        "columns": [(heading, bool(column)) for column, heading in _headings(table)],
+        "rows": [_row(row, cells) for row, cells in zip(table.rows, _cells(table), strict=True)],
         "notes": table.notes,
     }
 
 
-def _row(row: Row) -> dict[str, Any]:
+def _headings(table: Table) -> list[tuple[str, str]]:
+    """Whose a column is, "" if it is about whole rows, and its heading."""
+    return [(column, column or name) for column, name, _ in table.placed()]
+
+
+def _cells(table: Table) -> list[tuple[Cell | Value, ...]]:
+    """What stands in the columns, row by row."""
+    columns = [cells for _, _, cells in table.placed()]
+    return list(zip(*columns, strict=True)) if columns else [() for _ in table.rows]
+
+
+def _row(row: Row, cells: Sequence[Cell | Value]) -> dict[str, Any]:
     networks = "" if row.networks is None else row.networks
     return {
         **{"label": row.marked_label, "method": row.method, "networks": row.networks_text, "sort": networks},
-        **{"head": row.head, "cells": [_cell(cell) for cell in row.cells]},
+        **{"head": row.head, "cells": [_cell(cell) for cell in cells]},
     }
 
 
-def _cell(cell: Cell) -> dict[str, Any]:
-    return {
-        "text": cell.text,
-        "value": "" if cell.mean is None else cell.mean,
-        "look": "marked" if cell.best or cell.tied else "plain",
-    }
+def _cell(cell: Cell | Value) -> dict[str, Any]:
+    value = cell.mean if isinstance(cell, Cell) else cell.value
+    return {"text": cell.text, "value": "" if value is None else value, "look": "marked" if cell.strong else "plain"}
