@@ -79,7 +79,9 @@ def test_every_number_of_every_table_and_every_note_is_in_the_page(report, train
             table = derived.table_of(found, rule, head, "ce")
             variant = page.split(f'data-name="{rule} {head}"')[1].split('<div class="variant"')[0]
             shown = re.findall(r'<td class="(?:plain|marked)"[^>]*>([^<]*)</td>', variant)
-            assert shown == [cell.text for row in table.rows for cell in row.cells]
+            columns = [cells for _, _, cells in table.placed()]  # mean ranks, too
+            assert shown == [cell.text for cells in zip(*columns, strict=True) for cell in cells]
+            assert ">mean rank</th>" in variant
             notes = [html.unescape(text) for text in re.findall(r"<li>([^<]*)</li>", variant.split("</section>")[0])]
             assert notes == list(table.notes)
     assert page.count("An oracle: the epoch of every number below was chosen on the test labels.") == 4
