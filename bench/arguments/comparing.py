@@ -19,7 +19,7 @@ def compare(verb: argparse.ArgumentParser) -> None:
     setting(what)
     data_dir(what)
     results(verb)
-    verb.add_argument("--rule", choices=RULES, default="last", help="which epoch counts (default: last)")
+    verb.add_argument("--rule", choices=RULES, help="which epoch counts (default: the suite's own rule, or last)")
     verb.add_argument(
         "--head",
         default="headline",

@@ -36,13 +36,13 @@ Key = tuple[str, str, str]  # labels of our row, of theirs, and of the column
 
 @dataclass(frozen=True)
 class Cost:
-    """What the runs of a row took, each a mean over runs; `made` says by what they were computed."""
+    """What the runs of a row took, each a mean over runs; `device` is what the hours are of, "" where they differ."""
 
     networks: tuple[int, ...]
     epochs: tuple[int, ...]
     passes: float | None  # forward, over the training set, summed over the networks; scoring included
-    hours: float | None  # of a device to itself
-    made: tuple[str, ...]
+    hours: float | None
+    device: str
     runs: int
 
 
@@ -57,6 +57,7 @@ class Answer:
     head: str
     names: Sequence[str]
     costs: dict[str, Cost]
+    cost_notes: tuple[str, ...]
     images: dict[Key, tuple[float, float]]
     no_images: str
 
@@ -185,8 +186,7 @@ def _costs(answer: Answer) -> tuple[list[str], list[list[str]]]:
     lines = []
     for label in labels:
         cost = answer.costs[label]
-        same = len(cost.made) == 1 and cost.made == first.made
-        ratio = _ratio(cost.hours, first.hours) if same else None
+        ratio = _ratio(cost.hours, first.hours) if cost.device == first.device else None
         lines.append(
             [
                 answer.marked(rows[label]),
@@ -248,10 +248,7 @@ def _notes(answer: Answer) -> list[str]:
     if answer.no_images:
         told.append(f"no interval over new images: {answer.no_images}")
     if any(cost.runs for cost in answer.costs.values()):
-        told.append(
-            "passes: over the training set, forward, summed over networks, scoring included; time: of one device for "
-            "itself, no ratio where runs were computed in different environments"
-        )
+        told += answer.cost_notes
     return [*told, *_rows(answer), *answer.grouping.notes, *_gaps(answer), *notes.of(answer.found)]
 
 
@@ -336,7 +333,7 @@ def _plain(answer: Answer, contest: Contest) -> dict[str, Any]:
         "settings": [_plain_duel(duel, answer.image_interval(contest, duel)) for duel in contest.duels],
         "together": None if contest.together is None else _plain_whole(contest.together),
         "passes_ratio": _ratio(ours.passes, theirs.passes),
-        "hours_ratio": _ratio(ours.hours, theirs.hours) if ours.made == theirs.made and len(ours.made) == 1 else None,
+        "hours_ratio": _ratio(ours.hours, theirs.hours) if ours.device == theirs.device else None,
     }
 
 
@@ -385,4 +382,4 @@ def _plain_whole(whole: Together) -> dict[str, Any]:
 
 
 def _plain_cost(cost: Cost) -> dict[str, Any]:
-    return {**vars(cost), "networks": list(cost.networks), "epochs": list(cost.epochs), "made": list(cost.made)}
+    return {**vars(cost), "networks": list(cost.networks), "epochs": list(cost.epochs)}

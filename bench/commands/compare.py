@@ -9,19 +9,17 @@ import sys
 from collections.abc import Sequence
 from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
-from statistics import median
 
 from bench.arguments import parser
 from bench.commands import answer, derived, run
 from bench.commands.answer import Answer, Cost, Key
-from bench.commands.select import data_dir_of, planned
+from bench.commands.select import data_dir_of, planned, rule_of
 from bench.commands.table import INTEGRITY
 from bench.commands.words import words
+from bench.evidence import costs
 from bench.evidence.contests import Contest, contests
-from bench.evidence.grouping import group
+from bench.evidence.grouping import Group, group
 from bench.evidence.records import HEADLINE, Payload, reported_heads
-from bench.evidence.statistics import mean
-from bench.sweep import timings
 from bench.sweep.reading import without_collector
 from bench.sweep.store import Store
 from methods import registry
@@ -90,34 +88,25 @@ def _answered(
             expected=expected,
             defaults={run.config.method.name: run.defaults for run in found.runs},
         )
-    made = contests(grouping, names[0], names[1:], args.rule, args.head)
+    rule = rule_of(args, found.suite)
+    made = contests(grouping, names[0], names[1:], rule, args.head)
     rows = {row.label: row for contest in made for row in (contest.ours, contest.theirs)}
-    costs = {
-        label: _cost(found, store, [entry.payload for entry in row.entries if entry.payload])
-        for label, row in rows.items()
-    }
-    images, why = _images(made, store, data_dir, args) if args.rule == "last" else ({}, "")
-    return Answer(found, grouping, tuple(made), args.rule, args.head, names, costs, images, why)
+    told = costs.of(grouping, found.spent)
+    prices = {label: _cost(row, told.rows[label]) for label, row in rows.items()}
+    images, why = _images(made, store, data_dir, args) if rule == "last" else ({}, "")
+    return Answer(found, grouping, tuple(made), rule, args.head, names, prices, told.notes, images, why)
 
 
-def _cost(found: derived.Evidence, store: Store, finished: Sequence[Payload]) -> Cost:
-    """What the finished runs of a row took, as means over them; None where they do not tell."""
-    runs = {run.run_id: run for run in found.runs}
-    own = [runs[payload["run_id"]] for payload in finished]
-    passes = [run["forward_samples"] / train for run in finished if (train := run["totals"].get("train"))]
-    kinds = {str(payload["device_kind"]) for payload in finished}
-    seconds: list[float] = []
-    if len(kinds) == 1:
-        past = timings.read(store, own, kinds.pop())
-        seconds = [median(past.same[kind]) for kind in map(timings.kind_of, own) if kind in past.same]
-    made = {facts.made[-1] for run in own if (facts := found.facts[run.run_id]).made}
+def _cost(row: Group, told: costs.Cost) -> Cost:
+    """What the finished runs of a row took."""
+    finished = [entry for entry in row.entries if entry.payload]
     return Cost(
-        tuple(sorted({payload["num_networks"] for payload in finished})),
-        tuple(sorted({run.config.train.epochs for run in own})),
-        mean(passes),
-        sum(seconds) / len(seconds) / 3600 if own and len(seconds) == len(own) else None,
-        tuple(sorted(made)),
-        len(own),
+        tuple(sorted({entry.payload["num_networks"] for entry in finished if entry.payload})),
+        tuple(sorted({entry.config["train"]["epochs"] for entry in finished})),
+        told.passes,
+        told.hours,
+        told.device,
+        len(finished),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from bench.commands import derived, everything
+from bench.commands import everything
 from bench.commands.sections import (
     accuracy,
     checklist,
@@ -20,7 +20,7 @@ from bench.commands.sections import (
     traces,
 )
 from bench.commands.sections.subject import Subject
-from bench.commands.select import baseline_of, planned
+from bench.commands.select import baseline_of
 from bench.commands.table import INTEGRITY
 from bench.files import make_folder, publish
 from bench.printable import printable
@@ -32,7 +32,7 @@ SCRIPTS = ("sort.js", "curves.js", "report.js")
 
 def main(args: argparse.Namespace) -> int:
     store = Store(args.results)
-    found = _gathered(args, store)
+    found = everything.asked(args, store)
     if found.alarms() and not args.allow_incomplete:
         print(printable("\n".join(found.alarms())), file=sys.stderr)
         print("no report: `run` sets damaged results aside and trains these runs again", file=sys.stderr)
@@ -48,15 +48,6 @@ def main(args: argparse.Namespace) -> int:
     publish(path, data, replace=True)
     print(printable(f"{path}  {_size(len(data))}"))
     return 0
-
-
-def _gathered(args: argparse.Namespace, store: Store) -> derived.Evidence:
-    if not args.everything:
-        suite, runs = planned(args)
-        return derived.gather(store, suite, runs)
-    if args.suite or args.dataset or args.methods or args.noise or args.seeds:
-        raise ValueError("--everything takes all runs of a results folder: no suite, --dataset, --methods or the like")
-    return everything.gather(store, args.data_dir)
 
 
 def page_of(subject: Subject) -> str:
