@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.sweep import grid
+from bench.sweep.planning import grid
 from methods import registry
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -13,7 +13,7 @@ import pytest
 from bench import cli
 from bench.arguments import LISTED, VERBS
 from bench.data import datasets
-from bench.sweep import cost
+from bench.sweep.planning import cost
 
 ROOT = Path(cli.__file__).resolve().parents[1]
 TINY = ["--dataset", "digits", "--noise", "symmetric:0.5", "--methods", "ce", "--seeds", "0-1", "--epochs", "2"]

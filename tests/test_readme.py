@@ -13,7 +13,7 @@ import pytest
 import noise
 from bench.arguments import VERBS, parser
 from bench.data import datasets
-from bench.sweep import grid
+from bench.sweep.planning import grid
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

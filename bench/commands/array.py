@@ -17,9 +17,9 @@ from bench.files import canonical, sha256
 from bench.printable import printable
 from bench.sweep.backends import on_slurm
 from bench.sweep.backends.on_slurm import Array, Layout
-from bench.sweep.grid import Planned, Suite
 from bench.sweep.job import Exit
-from bench.sweep.store import FINISHED, State, Store
+from bench.sweep.planning.grid import Planned, Suite
+from bench.sweep.records.store import FINISHED, State, Store
 
 # what this command alone is about, or has been done before an element starts
 HERE = {"backend", "address", "jobs", "slurm", "wait", "shard", "dry_run", "download"}
@@ -98,9 +98,9 @@ def _explain(args: argparse.Namespace, array: Array) -> None:
 
 def _await(store: Store, todo: Sequence[Planned], array: Array) -> list[Planned]:
     """Wait until the runs are done, or Slurm has nothing of the array left; return those that are not."""
-    from bench.sweep.attempts import Outcome
     from bench.sweep.backends.watching import Place
-    from bench.sweep.progress import Progress
+    from bench.sweep.supervision.attempts import Outcome
+    from bench.sweep.supervision.progress import Progress
 
     place = Place(None, 0, f"array {array.job}")
     left, begun, asked = {run.run_id: run for run in todo}, set(), time.monotonic()

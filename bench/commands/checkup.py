@@ -19,10 +19,10 @@ from bench.data import datasets
 from bench.data.report import Finding
 from bench.fingerprint import ROOT
 from bench.printable import printable
-from bench.sweep import health
 from bench.sweep.devices import query
-from bench.sweep.health import Health
-from bench.sweep.store import State
+from bench.sweep.records.store import State
+from bench.sweep.upkeep import health
+from bench.sweep.upkeep.health import Health
 
 EXTRAS = {"ray": "ray", "dask": "distributed", "tensorboard": "tensorboard"}  # extra -> package
 GB = 1e9

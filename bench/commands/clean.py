@@ -9,11 +9,12 @@ from contextlib import suppress
 
 from bench.files import canonical, sha256
 from bench.printable import printable
-from bench.sweep import cleaning, grid
-from bench.sweep.cleaning import Plan, Target
-from bench.sweep.grid import Suite
 from bench.sweep.job import Exit
-from bench.sweep.store import State, Store
+from bench.sweep.planning import grid
+from bench.sweep.planning.grid import Suite
+from bench.sweep.records.store import State, Store
+from bench.sweep.upkeep import cleaning
+from bench.sweep.upkeep.cleaning import Plan, Target
 
 SHOWN = 3  # names of a kind
 EVERY = frozenset(State)

@@ -11,8 +11,7 @@ from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 
 from bench.arguments import parser
-from bench.commands import answer, derived, run
-from bench.commands.answer import Answer, Cost, Key
+from bench.commands import run
 from bench.commands.select import data_dir_of, planned, rule_of
 from bench.commands.table import INTEGRITY
 from bench.commands.words import words
@@ -20,8 +19,10 @@ from bench.evidence import costs
 from bench.evidence.contests import Contest, contests
 from bench.evidence.grouping import Group, group
 from bench.evidence.records import HEADLINE, Payload, reported_heads
-from bench.sweep.reading import without_collector
-from bench.sweep.store import Store
+from bench.findings import answer, derived
+from bench.findings.answer import Answer, Cost, Key
+from bench.sweep.records.reading import without_collector
+from bench.sweep.records.store import Store
 from methods import registry
 
 COMPARED = (0, 1)  # exit codes of `run` after which there is something to compare: 1 where some runs failed

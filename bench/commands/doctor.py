@@ -39,7 +39,7 @@ def main(args: argparse.Namespace) -> int:
 
 def _machine(args: argparse.Namespace) -> int:
     from bench.commands import checkup
-    from bench.sweep import health
+    from bench.sweep.upkeep import health
 
     for flag in ("decode", "skip_broken"):
         if getattr(args, flag):

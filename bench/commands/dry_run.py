@@ -3,11 +3,11 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from bench.sweep import cost
 from bench.sweep.devices import Slot
-from bench.sweep.grid import Planned, Suite
-from bench.sweep.progress import clock
-from bench.sweep.store import State, Store
+from bench.sweep.planning import cost
+from bench.sweep.planning.grid import Planned, Suite
+from bench.sweep.records.store import State, Store
+from bench.sweep.supervision.progress import clock
 
 
 def describe(

@@ -7,14 +7,14 @@ import errno
 import sys
 from pathlib import Path
 
-from bench.commands import everything
 from bench.commands.select import planned
 from bench.commands.table import INTEGRITY
+from bench.findings import everything
 from bench.printable import printable
 from bench.sharing import archive
 from bench.sharing.exporting import Export, check_about
-from bench.sweep.reading import without_collector
-from bench.sweep.store import Store
+from bench.sweep.records.reading import without_collector
+from bench.sweep.records.store import Store
 
 SELECTING = ("dataset", "methods", "noise", "seeds", "network", "epochs")
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

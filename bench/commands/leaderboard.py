@@ -16,8 +16,8 @@ from bench.printable import printable
 from bench.sharing import board, protocol
 from bench.sharing.entries import check_all
 from bench.sharing.protocol import Protocol
-from bench.sweep import grid
-from bench.sweep.reading import without_collector
+from bench.sweep.planning import grid
+from bench.sweep.records.reading import without_collector
 
 INCOMPLETE = 1
 PAGE = "leaderboard.html"

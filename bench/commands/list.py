@@ -140,7 +140,7 @@ def networks() -> list[dict[str, Any]]:
 
 def suites() -> list[dict[str, Any]]:
     from bench.data.datasets import MissingDataError
-    from bench.sweep import grid
+    from bench.sweep.planning import grid
 
     entries = []
     for name in grid.available():

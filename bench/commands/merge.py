@@ -12,8 +12,8 @@ from bench.commands.table import INTEGRITY
 from bench.printable import printable
 from bench.sharing import archive
 from bench.sweep.job import Exit
-from bench.sweep.merging import Merge, Merged, open_sources
-from bench.sweep.store import Store
+from bench.sweep.records.store import Store
+from bench.sweep.upkeep.merging import Merge, Merged, open_sources
 
 
 def main(args: argparse.Namespace) -> int:

@@ -17,7 +17,7 @@ from bench.data import datasets, noisy
 from bench.data.attachments import attached, pinned
 from bench.data.datasets import DatasetInfo
 from bench.files import parse, publish, read_regular
-from bench.sweep import grid
+from bench.sweep.planning import grid
 from noise.compare import compare, comparison_text
 from noise.draws import Labels
 from noise.formats import LabelFile

@@ -12,9 +12,9 @@ from typing import Any
 from bench.data import datasets
 from bench.data.attachments import attached
 from bench.evidence.published import Reference
-from bench.sweep import grid, timings
-from bench.sweep.grid import Planned, Suite
-from bench.sweep.store import Store
+from bench.sweep.planning import grid, timings
+from bench.sweep.planning.grid import Planned, Suite
+from bench.sweep.records.store import Store
 from noise import NoiseSpec, family_of
 
 

@@ -3,9 +3,9 @@
 import argparse
 import sys
 
-from bench.commands import everything, figures
 from bench.commands.select import data_dir_of
-from bench.sweep.store import Store
+from bench.findings import everything, figures
+from bench.sweep.records.store import Store
 
 
 def main(args: argparse.Namespace) -> int:

@@ -13,9 +13,9 @@ from bench.data import datasets
 from bench.data.attachments import keep
 from bench.files import publish, remove
 from bench.fingerprint import ROOT
-from bench.sweep import ground
-from bench.sweep.grid import Planned
-from bench.sweep.store import Store
+from bench.sweep.planning.grid import Planned
+from bench.sweep.records.store import Store
+from bench.sweep.upkeep import ground
 from methods import registry
 from noise import NoiseSpec
 

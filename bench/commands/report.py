@@ -5,8 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 
-from bench.commands import everything
-from bench.commands.sections import (
+from bench.commands.select import baseline_of
+from bench.commands.table import INTEGRITY
+from bench.files import make_folder, publish
+from bench.findings import everything
+from bench.findings.sections import (
     accuracy,
     checklist,
     drawings,
@@ -19,13 +22,10 @@ from bench.commands.sections import (
     runs,
     traces,
 )
-from bench.commands.sections.subject import Subject
-from bench.commands.select import baseline_of
-from bench.commands.table import INTEGRITY
-from bench.files import make_folder, publish
+from bench.findings.sections.subject import Subject
 from bench.printable import printable
-from bench.sweep.reading import without_collector
-from bench.sweep.store import Store
+from bench.sweep.records.reading import without_collector
+from bench.sweep.records.store import Store
 
 SCRIPTS = ("sort.js", "curves.js", "report.js")
 

@@ -10,17 +10,18 @@ from contextlib import nullcontext, redirect_stdout
 from typing import Any
 
 from bench.arguments import parser
-from bench.commands import derived, paper_suites, run, side_by_side
-from bench.commands.compared import lines
+from bench.commands import paper_suites, run
 from bench.commands.select import planned
 from bench.commands.table import INTEGRITY
 from bench.commands.words import words
 from bench.data import datasets
 from bench.evidence import published
 from bench.evidence.published import Reference
-from bench.sweep import grid
-from bench.sweep.grid import Suite
-from bench.sweep.store import Store
+from bench.findings import derived, side_by_side
+from bench.findings.compared import lines
+from bench.sweep.planning import grid
+from bench.sweep.planning.grid import Suite
+from bench.sweep.records.store import Store
 from methods import registry
 
 COMPARED = (0, 1)  # exit codes of `run` after which there is something to compare: 1 where some runs failed

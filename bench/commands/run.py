@@ -7,18 +7,19 @@ import sys
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
-from bench.commands import array, derived, preflight, table, where
+from bench.commands import array, preflight, table, where
 from bench.commands.select import baseline_of, begin, data_dir_of, planned
-from bench.sweep import shard
+from bench.findings import derived
 from bench.sweep.devices import Slot
-from bench.sweep.grid import Planned, Suite
 from bench.sweep.job import Exit
-from bench.sweep.sample_files import untabled
-from bench.sweep.store import FINISHED, State, Store
+from bench.sweep.planning import shard
+from bench.sweep.planning.grid import Planned, Suite
+from bench.sweep.records.sample_files import untabled
+from bench.sweep.records.store import FINISHED, State, Store
 
 if TYPE_CHECKING:
-    from bench.sweep.attempts import Outcome
-    from bench.sweep.executor import Sweep
+    from bench.sweep.supervision.attempts import Outcome
+    from bench.sweep.supervision.executor import Sweep
 
 
 def main(args: argparse.Namespace, tabled: bool = True) -> int:
@@ -146,7 +147,7 @@ def _exit_code(found: derived.Evidence, mine: Sequence[Planned], sweep: Sweep | 
 
 
 def _explain(store: Store, run: Planned, message: str) -> None:
-    from bench.sweep.progress import label
+    from bench.sweep.supervision.progress import label
 
     failure = store.run(run.run_id).last_failure() or {}
     print(f"\nFAILED {run.run_id} {label(run)}: {message}", file=sys.stderr)

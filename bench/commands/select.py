@@ -11,9 +11,9 @@ from bench import hardware
 from bench.arguments import VERBS
 from bench.data import datasets
 from bench.names import unknown
-from bench.sweep import grid
-from bench.sweep.grid import Planned, Suite
-from bench.sweep.store import Store
+from bench.sweep.planning import grid
+from bench.sweep.planning.grid import Planned, Suite
+from bench.sweep.records.store import Store
 from methods import registry
 
 

@@ -9,13 +9,13 @@ from contextlib import suppress
 from typing import Any
 
 import noise
-from bench.commands.derived import card_of
 from bench.commands.table import INTEGRITY
 from bench.evidence import diagnostics
 from bench.files import read_regular
+from bench.findings.derived import card_of
 from bench.printable import printable
-from bench.sweep.heartbeat import epochs_of
-from bench.sweep.store import Corrupt, RunFolder, State, Store
+from bench.sweep.records.store import Corrupt, RunFolder, State, Store
+from bench.sweep.run.heartbeat import epochs_of
 
 TAIL = 12  # lines of a log, and of a traceback
 LOG_END = 1 << 14  # bytes of a log that are looked at

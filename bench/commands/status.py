@@ -8,9 +8,9 @@ from typing import Any
 
 from bench.commands.select import planned
 from bench.printable import printable
-from bench.sweep.grid import Planned
-from bench.sweep.heartbeat import epochs_of
-from bench.sweep.store import Corrupt, State, Store
+from bench.sweep.planning.grid import Planned
+from bench.sweep.records.store import Corrupt, State, Store
+from bench.sweep.run.heartbeat import epochs_of
 
 LISTED = 20  # runs, or kinds of failure, that are named for a person
 

@@ -6,11 +6,11 @@ import sys
 import textwrap
 from pathlib import Path
 
-from bench.commands import derived, everything
 from bench.commands.select import baseline_of, rule_of
 from bench.evidence.cells import Table
+from bench.findings import derived, everything
 from bench.printable import printable
-from bench.sweep.store import Store
+from bench.sweep.records.store import Store
 
 INCOMPLETE, INTEGRITY = 1, 3
 

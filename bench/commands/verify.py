@@ -8,17 +8,17 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 
-from bench.commands import derived
-from bench.commands.recounted import Recount
 from bench.commands.select import data_dir_of, planned
 from bench.commands.table import INTEGRITY
 from bench.evidence.recount import Run
+from bench.findings import derived
+from bench.findings.recounted import Recount
 from bench.printable import printable
-from bench.sweep.grid import Planned, Suite
 from bench.sweep.job import Exit
-from bench.sweep.repeating import Repeated, repeat
-from bench.sweep.store import Store
-from bench.sweep.verifying import Report, Verifier
+from bench.sweep.planning.grid import Planned, Suite
+from bench.sweep.records.store import Store
+from bench.sweep.upkeep.repeating import Repeated, repeat
+from bench.sweep.upkeep.verifying import Report, Verifier
 
 
 def main(args: argparse.Namespace) -> int:

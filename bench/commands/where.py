@@ -11,16 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 from bench import hardware
 from bench.data import datasets
-from bench.sweep import backends, devices, tensorboard, timings
+from bench.sweep import backends, devices
 from bench.sweep.devices import Slot
-from bench.sweep.grid import Planned
-from bench.sweep.origin import origin
-from bench.sweep.store import Store
+from bench.sweep.planning import timings
+from bench.sweep.planning.grid import Planned
+from bench.sweep.records.origin import origin
+from bench.sweep.records.store import Store
+from bench.sweep.run import tensorboard
 
 if TYPE_CHECKING:
-    from bench.sweep.attempts import Outcome
     from bench.sweep.backends.engine import Engine
-    from bench.sweep.executor import Sweep
+    from bench.sweep.supervision.attempts import Outcome
+    from bench.sweep.supervision.executor import Sweep
 
 LIMITS = ("strict_env", "tensorboard", "run_limit", "stall_limit", "storage_wait")
 GPU_CHECKPOINT_SECONDS = 30.0  # writing a state may take as long as an epoch there; on the CPU it takes a hundredth
@@ -113,9 +115,9 @@ def opened(args: argparse.Namespace, todo: Sequence[Planned]) -> Iterator[Engine
 
 def here(args: argparse.Namespace, places: list[Slot], work: Work) -> tuple[Sweep, list[Outcome]]:
     """Do the runs on this machine."""
-    from bench.sweep import mps, packing
-    from bench.sweep.executor import Sweep, execute
-    from bench.sweep.progress import Progress
+    from bench.sweep.supervision import mps, packing
+    from bench.sweep.supervision.executor import Sweep, execute
+    from bench.sweep.supervision.progress import Progress
 
     on_gpu = places[0].gpu is not None
     start = args.start if args.start != "auto" else ("exec" if on_gpu else "fork")
@@ -135,8 +137,8 @@ def on_cluster(args: argparse.Namespace, engine: Engine, work: Work) -> tuple[Sw
     """Do the runs on a Ray or Dask cluster."""
     from bench.sweep.backends.launching import launched
     from bench.sweep.backends.watching import CLUSTER, Watch
-    from bench.sweep.executor import Sweep
-    from bench.sweep.progress import Progress
+    from bench.sweep.supervision.executor import Sweep
+    from bench.sweep.supervision.progress import Progress
 
     on_gpu = bool(engine.need.gpu)
     how, longest_first = _how(args, on_gpu), _ordered(work, on_gpu)

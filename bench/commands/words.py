@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from bench.arguments import parser
 
 if TYPE_CHECKING:
-    from bench.sweep.grid import Planned
+    from bench.sweep.planning.grid import Planned
 
 
 def words(args: argparse.Namespace, verb: str, without: Collection[str] = (), *, resolve: bool = True) -> list[str]:

@@ -9,7 +9,7 @@ import torch
 from bench.contract import world
 from bench.contract.checks import DoesNotApply, Violation, about, generator, listed, require
 from bench.contract.outputs import member
-from bench.sweep.result import check_payload
+from bench.sweep.records.result import check_payload
 from methods import registry
 from methods.base import LossMethod
 

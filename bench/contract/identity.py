@@ -20,8 +20,8 @@ from torch import nn
 from bench import config as cfg
 from bench.contract.checks import Violation, about, listed, refused, require
 from bench.data import datasets
-from bench.sweep import grid
-from bench.sweep.recipes import uniform
+from bench.sweep.planning import grid
+from bench.sweep.planning.recipes import uniform
 from bench.training.catalog import NETWORKS
 from methods import registry
 from methods.base import Needs

@@ -11,7 +11,7 @@ import torch
 from bench.contract import world
 from bench.contract.checks import Violation, about, generator, listed, require
 from bench.contract.world import SmallTrainer
-from bench.sweep.result import check_payload
+from bench.sweep.records.result import check_payload
 from bench.training import checkpoint, metrics
 from methods.base import Step
 

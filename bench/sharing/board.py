@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from bench import config as cfg
-from bench.commands import derived, everything
 from bench.evidence.cells import DAGGER, DASH, Cell, Row, Table
 from bench.evidence.records import RULES, Summary
+from bench.findings import derived, everything
 from bench.sharing.checking import Checked
 from bench.sharing.entries import Entries
 from bench.sharing.protocol import Protocol

@@ -23,9 +23,9 @@ from bench.sharing import archive, beside, places, protocol
 from bench.sharing.protocol import Protocol
 from bench.sharing.submission import RAW, Submission
 from bench.sharing.told import Told, check_shape, gaps, told_by
-from bench.sweep.finished import inspect
-from bench.sweep.store import Corrupt, Store
-from bench.sweep.verifying import Report, Verifier
+from bench.sweep.records.store import Corrupt, Store
+from bench.sweep.upkeep.finished import inspect
+from bench.sweep.upkeep.verifying import Report, Verifier
 from methods import registry
 
 NEAR = 1e-9  # by which two routes to a share may differ in their arithmetic

@@ -21,9 +21,9 @@ from bench.fingerprint import ROOT, harness_code, method_code
 from bench.sharing import protocol
 from bench.sharing.submission import MANIFEST, NAMES, RAW, Given, Harness, Listed, Submission, check_words, is_link
 from bench.sharing.submission import Suite as Asked
-from bench.sweep.finished import DIGEST, Finished, inspect
-from bench.sweep.grid import Planned, Suite
-from bench.sweep.store import Corrupt, Store
+from bench.sweep.planning.grid import Planned, Suite
+from bench.sweep.records.store import Corrupt, Store
+from bench.sweep.upkeep.finished import DIGEST, Finished, inspect
 from methods import registry
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from bench.files import canonical
 from bench.sharing import protocol
 from bench.sharing.protocol import Cell, Protocol
 from bench.sharing.submission import Given
-from bench.sweep.finished import Finished
+from bench.sweep.upkeep.finished import Finished
 
 TEXTS = ("noise_id", "code", "method_code", "device_kind", "dataset_digest")
 LISTS = ("heads", "headline", "needs")

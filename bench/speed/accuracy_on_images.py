@@ -20,7 +20,7 @@ from bench.data.datasets import Dataset, load
 from bench.evidence.statistics import mean
 from bench.fingerprint import ROOT
 from bench.speed.options import Options
-from bench.sweep.grid import parse_seeds
+from bench.sweep.planning.grid import parse_seeds
 
 SPECS = ("methods.cross_entropy:CrossEntropy", "methods.co_teaching:CoTeaching")
 NOISE = "symmetric:0.4"

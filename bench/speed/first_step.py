@@ -16,7 +16,7 @@ from bench.sweep.job import Exit
 def main(argv: list[str]) -> int:
     """Begin the job in argv[1]; write the time of the first step, by the machine's monotonic clock, to file argv[0]."""
     stamp, *job = argv
-    from bench.sweep import worker  # the costly part of a run's own start
+    from bench.sweep.run import worker  # the costly part of a run's own start
     from methods import registry
 
     create = registry.create

@@ -27,9 +27,9 @@ from bench.seeds import derive
 from bench.speed.images import dataset as random_images
 from bench.speed.images import shape_for
 from bench.speed.peer import Crops, Items, Peer, Recipe
-from bench.sweep import grid
 from bench.sweep.devices import visible_gpus
-from bench.sweep.recipes import uniform
+from bench.sweep.planning import grid
+from bench.sweep.planning.recipes import uniform
 from bench.training import networks
 from bench.training.trainer import Trainer
 from methods import registry

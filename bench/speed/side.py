@@ -22,8 +22,8 @@ from typing import Any, Protocol
 
 from bench.fingerprint import ROOT
 from bench.speed.pairs import Cost, in_turns, measured
-from bench.sweep.forking import PARENT_VARIABLE, die_with_parent
-from bench.sweep.forkserver import spawn_exec
+from bench.sweep.run.forking import PARENT_VARIABLE, die_with_parent
+from bench.sweep.run.forkserver import spawn_exec
 
 MODULE = "bench.speed.side"
 Work = Callable[[], object]  # does a round

@@ -17,11 +17,11 @@ from typing import Any
 from bench.speed.options import CheckFailed, Options, Report
 from bench.speed.pairs import Cost, in_turns, measured
 from bench.speed.sweep import TINY, command, run
-from bench.sweep import grid
-from bench.sweep.executor import PRELOADED
-from bench.sweep.forkserver import ForkServer
-from bench.sweep.grid import Planned
 from bench.sweep.job import Job
+from bench.sweep.planning import grid
+from bench.sweep.planning.grid import Planned
+from bench.sweep.run.forkserver import ForkServer
+from bench.sweep.supervision.executor import PRELOADED
 
 BARS = {"--help": 0.3, "status": 0.6, "table": 0.8, "first step": 0.5}  # seconds
 TARGET = "bench.speed.first_step:main"

@@ -19,7 +19,7 @@ from bench.fingerprint import ROOT
 from bench.speed.options import CheckFailed, Options, Report
 from bench.speed.ours import CROSS_ENTROPY, NOISE, in_our_words
 from bench.speed.pairs import Cost, in_turns, measured, paired
-from bench.sweep.store import Store
+from bench.sweep.records.store import Store
 
 BAR = 1.6  # two against one, on the CPU
 TOGETHER = {"cpu": (2,), "cuda": (2, 4, 8)}

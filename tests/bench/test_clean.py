@@ -19,9 +19,9 @@ from bench import cli, files
 from bench.commands.select import planned
 from bench.files import canonical
 from bench.fingerprint import ROOT
-from bench.sweep import cleaning
-from bench.sweep.grid import Planned
-from bench.sweep.store import State, Store
+from bench.sweep.planning.grid import Planned
+from bench.sweep.records.store import State, Store
+from bench.sweep.upkeep import cleaning
 
 Say = Callable[..., tuple[int, str, str]]
 END = {"failed": {"class": "error", "final": True}, "interrupted": {"class": "interrupted", "final": False}}
@@ -62,7 +62,7 @@ def content(folder: Path) -> dict[str, bytes]:
 @contextmanager
 def held(path: Path) -> Iterator[None]:
     """Another process holds the run."""
-    code = "import sys, time; from pathlib import Path; from bench.sweep.lock import hold\n"
+    code = "import sys, time; from pathlib import Path; from bench.sweep.records.lock import hold\n"
     code += "with hold(Path(sys.argv[1]), 1): print(flush=True); time.sleep(60)"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", code, str(path / "lock")]

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from bench.fingerprint import ROOT
-from bench.sweep.grid import Planned
-from bench.sweep.store import Store
+from bench.sweep.planning.grid import Planned
+from bench.sweep.records.store import Store
 
 SETTING = ["--dataset", "digits", "--seeds", "0-1", "--epochs", "2", "--train-limit", "64", "--test-limit", "100"]
 SETTING += ["--set", "trace_samples=32"]

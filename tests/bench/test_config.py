@@ -11,8 +11,8 @@ from bench import config as cfg
 from bench.config import RunConfig
 from bench.data import augment
 from bench.files import canonical, parse
-from bench.sweep import grid
-from bench.sweep.store import run_id_of
+from bench.sweep.planning import grid
+from bench.sweep.records.store import run_id_of
 
 
 def data() -> dict:

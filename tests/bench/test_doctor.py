@@ -15,7 +15,7 @@ from bench import cli
 from bench.commands import checkup
 from bench.data import own_folder
 from bench.fingerprint import ROOT
-from bench.sweep import health
+from bench.sweep.upkeep import health
 
 
 @pytest.fixture

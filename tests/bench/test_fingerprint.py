@@ -147,7 +147,9 @@ def test_the_code_that_all_runs_share_counts(copy, path):
     assert harness_code() != before
 
 
-@pytest.mark.parametrize("path", ["bench/evidence/tables.py", "bench/sweep/executor.py", "bench/commands/run.py"])
+@pytest.mark.parametrize(
+    "path", ["bench/evidence/tables.py", "bench/sweep/supervision/executor.py", "bench/commands/run.py"]
+)
 def test_code_that_moves_no_number_does_not_count(copy, path):
     before = harness_code()
     (copy / path).write_text((copy / path).read_text() + "\nSCALE = 2\n")

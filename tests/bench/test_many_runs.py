@@ -21,9 +21,9 @@ from bench.data import datasets
 from bench.data.noisy import frozen
 from bench.files import canonical, sha256
 from bench.fingerprint import ROOT, harness_code, method_code
-from bench.sweep.grid import Planned
-from bench.sweep.reading import MANY
-from bench.sweep.store import Store
+from bench.sweep.planning.grid import Planned
+from bench.sweep.records.reading import MANY
+from bench.sweep.records.store import Store
 from methods import registry
 
 METHODS = ("ce", "elr", "co_teaching", "dml")

@@ -19,9 +19,9 @@ import pytest
 from bench import cli, files
 from bench.files import canonical, sha256
 from bench.fingerprint import ROOT
-from bench.sweep.grid import Planned
-from bench.sweep.result import seal
-from bench.sweep.store import State, Store
+from bench.sweep.planning.grid import Planned
+from bench.sweep.records.result import seal
+from bench.sweep.records.store import State, Store
 
 Say = Callable[..., tuple[int, str, str]]
 
@@ -361,7 +361,7 @@ def test_what_makes_no_sense_is_one_line_and_creates_nothing(words, reason, shar
 @contextmanager
 def held(path: Path) -> Iterator[None]:
     """Another process holds the run."""
-    code = "import sys, time; from pathlib import Path; from bench.sweep.lock import hold\n"
+    code = "import sys, time; from pathlib import Path; from bench.sweep.records.lock import hold\n"
     code += "with hold(Path(sys.argv[1]), 1): print(flush=True); time.sleep(60)"
     holder = subprocess.Popen(
         [sys.executable, "-c", code, str(path / "lock")],

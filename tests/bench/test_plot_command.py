@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 
 from bench import cli
-from bench.commands import beside, figures
 from bench.data import datasets
 from bench.evidence.grouping import group
 from bench.evidence.plots import Nothing
 from bench.files import sha256
-from bench.sweep import sample_files
-from bench.sweep.result import seal
-from bench.sweep.sample_files import SampleFiles
-from bench.sweep.store import Store
+from bench.findings import beside, figures
+from bench.sweep.records import sample_files
+from bench.sweep.records.result import seal
+from bench.sweep.records.sample_files import SampleFiles
+from bench.sweep.records.store import Store
 
 DRAWN = ("accuracy", "memorisation", "diagnostics", "cost")
 

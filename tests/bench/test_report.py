@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 from bench import cli
-from bench.commands import derived
 from bench.commands.select import planned
+from bench.findings import derived
 from bench.fingerprint import ROOT
-from bench.sweep.store import Store
+from bench.sweep.records.store import Store
 
 TORCHLESS = "import sys; sys.modules['torch'] = sys.modules['torchvision'] = None; from bench.cli import main; "
 

@@ -13,8 +13,8 @@ from bench import cli
 from bench.commands.select import planned
 from bench.evidence.page import inert
 from bench.files import canonical
-from bench.sweep.result import seal
-from bench.sweep.store import Store
+from bench.sweep.records.result import seal
+from bench.sweep.records.store import Store
 from tests.bench.test_many_runs import KINDS, Many, make
 
 HOSTILE = "</script><img src=x onerror=\"document.title='got'\"><script>document.title='got'</script>{{ 7 * 7 }}"

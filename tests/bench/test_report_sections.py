@@ -8,8 +8,8 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 
-from bench.commands.sections import drawings, noise_cards, origins, traces, words_of_runs
 from bench.evidence.grouping import group
+from bench.findings.sections import drawings, noise_cards, origins, traces, words_of_runs
 from tests.bench.evidence.conftest import payload_of
 
 

@@ -17,11 +17,11 @@ from pathlib import Path
 import pytest
 
 from bench import cli
-from bench.commands import derived
 from bench.commands.select import planned
 from bench.evidence import published
+from bench.findings import derived
 from bench.fingerprint import ROOT
-from bench.sweep import grid
+from bench.sweep.planning import grid
 from bench.training.catalog import NETWORKS
 from methods import registry
 

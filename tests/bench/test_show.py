@@ -10,7 +10,7 @@ import pytest
 
 from bench import cli
 from bench.commands.select import planned
-from bench.sweep.store import RunFolder, Store
+from bench.sweep.records.store import RunFolder, Store
 
 WORDS = ["--dataset", "digits", "--noise", "symmetric:0.5", "--methods", "ce", "--seeds", "0", "--epochs", "9"]
 START = {

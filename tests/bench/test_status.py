@@ -10,9 +10,9 @@ import pytest
 
 from bench import cli
 from bench.commands.select import planned
-from bench.sweep.grid import Planned
-from bench.sweep.heartbeat import Heartbeat
-from bench.sweep.store import Store
+from bench.sweep.planning.grid import Planned
+from bench.sweep.records.store import Store
+from bench.sweep.run.heartbeat import Heartbeat
 
 WORDS = [
     "--dataset",

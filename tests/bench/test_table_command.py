@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from bench import cli
-from bench.commands import derived
 from bench.commands.select import planned
 from bench.data import datasets
 from bench.data.noisy import frozen, spec_of
+from bench.findings import derived
 from bench.fingerprint import ROOT, harness_code, method_code
-from bench.sweep.result import seal
-from bench.sweep.store import Store
+from bench.sweep.records.result import seal
+from bench.sweep.records.store import Store
 from methods import registry
 
 WORDS = ["--dataset", "digits", "--noise", "symmetric:0.5", "pairflip:0.2", "--methods", "ce", "dml", "--seeds", "0-2"]

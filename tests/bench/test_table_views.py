@@ -13,15 +13,15 @@ import pytest
 
 from bench import cli
 from bench.arguments.evidence import FORMATS, VIEWS
-from bench.commands import derived, figures
 from bench.commands.select import planned
 from bench.evidence import curves, published, recount, tables, views
 from bench.evidence.cells import Cell, Row, Table
 from bench.evidence.footnoted import NOTHING
 from bench.evidence.writers import to_html
 from bench.files import canonical
-from bench.sweep.result import run_id_of_bytes, seal
-from bench.sweep.store import Store
+from bench.findings import derived, figures
+from bench.sweep.records.result import run_id_of_bytes, seal
+from bench.sweep.records.store import Store
 
 
 @pytest.fixture

@@ -21,17 +21,17 @@ import numpy as np
 import pytest
 
 import noise
-from bench.commands import derived
 from bench.data import datasets
 from bench.data.datasets import MissingDataError
 from bench.evidence import recount, tables
 from bench.files import canonical
+from bench.findings import derived
 from bench.fingerprint import ROOT
-from bench.sweep import repeating
-from bench.sweep.grid import Planned
-from bench.sweep.result import open_result, seal
-from bench.sweep.store import Store
-from bench.sweep.verifying import Report, Verifier
+from bench.sweep.planning.grid import Planned
+from bench.sweep.records.result import open_result, seal
+from bench.sweep.records.store import Store
+from bench.sweep.upkeep import repeating
+from bench.sweep.upkeep.verifying import Report, Verifier
 
 Say = Callable[..., tuple[int, str, str]]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench import cli
-from bench.commands import derived
+from bench.findings import derived
 from tests.bench.data.conftest import tiny_cifar, tiny_source, write_batch
 from tests.bench.evidence.conftest import make
 from tests.bench.sweep.conftest import forked, launch, odd, plan, server

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from bench.files import NAME_PATTERN, canonical, parse
-from bench.sweep import grid
-from bench.sweep.store import Store
+from bench.sweep.planning import grid
+from bench.sweep.records.store import Store
 from noise.formats import read_labels
 from tests.faults.conftest import contents
 

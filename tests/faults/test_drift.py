@@ -11,14 +11,15 @@ from pathlib import Path
 import pytest
 
 from bench import cli
-from bench.commands import derived
 from bench.data import cifar
 from bench.evidence.records import accuracy
 from bench.files import canonical, parse
-from bench.sweep import executor, grid
+from bench.findings import derived
 from bench.sweep.devices import Slot
-from bench.sweep.executor import Sweep
-from bench.sweep.store import State, Store
+from bench.sweep.planning import grid
+from bench.sweep.records.store import State, Store
+from bench.sweep.supervision import executor
+from bench.sweep.supervision.executor import Sweep
 from tests.bench.sweep.conftest import Hearer
 from tests.faults.conftest import contents
 

@@ -16,9 +16,9 @@ from bench import config as cfg
 from bench.evidence.cells import Row
 from bench.evidence.tables import accuracy_table, to_csv, to_text
 from bench.files import canonical, is_canonical, parse, sha256
-from bench.sweep import grid
-from bench.sweep.result import open_result, seal
-from bench.sweep.store import State, Store
+from bench.sweep.planning import grid
+from bench.sweep.records.result import open_result, seal
+from bench.sweep.records.store import State, Store
 
 RECORDS = sorted((Path(__file__).parent / "records").glob("schema*.json"))
 RUN_ID = "r64c1452428d85076fb85"  # of the record of schema 1

@@ -18,7 +18,7 @@ import torch
 from bench.data import cifar, download
 from bench.evidence.tables import accuracy_table, to_csv, to_latex, to_markdown, to_text
 from bench.files import sha256
-from bench.sweep.store import State, Store
+from bench.sweep.records.store import State, Store
 from tests.bench.data.conftest import checksum_of
 from tests.faults.conftest import Canary, contents
 

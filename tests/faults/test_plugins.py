@@ -7,7 +7,7 @@ import torch
 
 from bench.contract import world
 from bench.files import canonical
-from bench.sweep.store import State, Store
+from bench.sweep.records.store import State, Store
 from methods import registry
 from tests.faults.conftest import contents
 

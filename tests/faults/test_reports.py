@@ -11,7 +11,7 @@ import pytest
 
 from bench.evidence import plots
 from bench.evidence.tables import accuracies, accuracy_table, to_csv, to_latex, to_markdown
-from bench.sweep.store import State, Store
+from bench.sweep.records.store import State, Store
 from tests.faults.conftest import contents
 
 TINY = ["--dataset", "digits", "--noise", "symmetric:0.5", "--methods", "ce", "--seeds", "0-1", "--epochs", "1"]

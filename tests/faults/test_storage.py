@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from bench.sweep.store import State, Store
+from bench.sweep.records.store import State, Store
 from tests.faults.conftest import contents
 
 TINY = ["--dataset", "digits", "--noise", "symmetric:0.5", "--methods", "ce", "--seeds", "0", "--epochs", "1"]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.data.prepare import prepare
-from bench.sweep import grid
+from bench.sweep.planning import grid
 from bench.training.trainer import Trainer
 from methods import create, registry
 from methods.base import Batch

@@ -14,7 +14,7 @@ from types import ModuleType
 
 import pytest
 
-from bench.sweep.forkserver import ForkServer
+from bench.sweep.run.forkserver import ForkServer
 
 HERE = Path(__file__).resolve().parent
 REAL = HERE.parent / "bench" / "sweep"

@@ -13,7 +13,7 @@ import pytest
 from real_drivers import children_of, wait_for, words
 
 from bench.sweep.job import Exit
-from bench.sweep.store import State, Store
+from bench.sweep.records.store import State, Store
 
 LONG = ["--epochs", "400"]  # more than anybody waits for
 slow = pytest.mark.slow

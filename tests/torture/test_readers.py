@@ -11,10 +11,11 @@ from PIL import Image
 
 from bench.data import images, own_folder, streamed
 from bench.files import canonical
-from bench.sweep import grid, worker
-from bench.sweep.grid import Planned, Suite
 from bench.sweep.job import Exit, Job
-from bench.sweep.store import Store
+from bench.sweep.planning import grid
+from bench.sweep.planning.grid import Planned, Suite
+from bench.sweep.records.store import Store
+from bench.sweep.run import worker
 from bench.training.trainer import Interrupted, Trainer
 
 SIZES = ((90, 120), (100, 80), (120, 90))

@@ -14,12 +14,14 @@ from pathlib import Path
 import pytest
 
 from bench.files import canonical
-from bench.sweep import executor, grid, heartbeat
 from bench.sweep.devices import Slot
-from bench.sweep.executor import Sweep
-from bench.sweep.grid import Suite
 from bench.sweep.job import Exit, Job
-from bench.sweep.store import State, Store
+from bench.sweep.planning import grid
+from bench.sweep.planning.grid import Suite
+from bench.sweep.records.store import State, Store
+from bench.sweep.run import heartbeat
+from bench.sweep.supervision import executor
+from bench.sweep.supervision.executor import Sweep
 
 METHODS = ("ce", "co_teaching", "dividemix")
 EPOCHS = 4

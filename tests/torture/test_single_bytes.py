@@ -8,8 +8,8 @@ import random
 import pytest
 import torch
 
-from bench.commands import derived
-from bench.sweep.store import Corrupt
+from bench.findings import derived
+from bench.sweep.records.store import Corrupt
 from bench.training import checkpoint
 from bench.training.checkpoint import State
 

@@ -27,11 +27,11 @@ from bench.config import RunConfig
 from bench.data.datasets import Dataset, load
 from bench.data.noisy import frozen
 from bench.files import canonical, parse, sha256
-from bench.sweep import protocol
 from bench.sweep.job import Exit, Job
-from bench.sweep.protocol import Found, carry_out
-from bench.sweep.sample_files import SampleFiles
-from bench.sweep.store import State, Store
+from bench.sweep.records.sample_files import SampleFiles
+from bench.sweep.records.store import State, Store
+from bench.sweep.run import protocol
+from bench.sweep.run.protocol import Found, carry_out
 
 CRASHED = 137
 HEADS = ("net1",)

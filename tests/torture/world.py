@@ -10,14 +10,15 @@ from pathlib import Path
 
 import toy
 
-from bench.commands import derived
 from bench.evidence.cells import DASH
 from bench.files import canonical, sha256
-from bench.sweep import grid, health
-from bench.sweep.forkserver import Child, ForkServer
-from bench.sweep.grid import Planned, Suite
-from bench.sweep.sample_files import SampleFiles
-from bench.sweep.store import Store
+from bench.findings import derived
+from bench.sweep.planning import grid
+from bench.sweep.planning.grid import Planned, Suite
+from bench.sweep.records.sample_files import SampleFiles
+from bench.sweep.records.store import Store
+from bench.sweep.run.forkserver import Child, ForkServer
+from bench.sweep.upkeep import health
 
 METHODS = ("ce", "co_teaching", "gce", "elr", "bootstrap_soft", "mixup")
 WAIT = 60.0  # seconds for a launch of less than one

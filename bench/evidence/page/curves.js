@@ -1,5 +1,5 @@
 // Curves over epochs: mean and band of one sample sd per row, or the line of each run; values under the pointer or, by
-// the arrow keys, at any epoch. DATA.curves holds whole numbers (see bench/commands/sections/traces.py).
+// the arrow keys, at any epoch. DATA.curves holds whole numbers (see bench/findings/sections/traces.py).
 (() => {
   "use strict";
   const told = DATA.curves;

@@ -14,8 +14,8 @@ from bench.files import canonical, make_folder, publish
 from bench.fingerprint import sources
 from bench.sweep.backends.engine import ClusterLost, Engine
 from bench.sweep.backends.placed import TOKEN, Request, launch_folder
-from bench.sweep.executor import Sweep
-from bench.sweep.grid import Planned
+from bench.sweep.planning.grid import Planned
+from bench.sweep.supervision.executor import Sweep
 
 HOW = (  # of a driver's sweep, what those of its workers are told
     *("per_sample", "capture", "checkpoint_seconds", "strict_env", "tensorboard"),

@@ -18,9 +18,9 @@ from typing import Any
 
 from bench.files import canonical, make_folder, parse, publish, read_regular
 from bench.fingerprint import ROOT
-from bench.sweep.grid import Planned
-from bench.sweep.shard import part
-from bench.sweep.store import Store
+from bench.sweep.planning.grid import Planned
+from bench.sweep.planning.shard import part
+from bench.sweep.records.store import Store
 
 AT_A_TIME = 16  # elements, unless --jobs says otherwise
 PARTS = 4  # elements for each that runs at a time: shards are of unequal size, and whoever ends early takes another

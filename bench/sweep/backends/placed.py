@@ -21,12 +21,12 @@ from bench import hardware
 from bench.config import RunConfig
 from bench.data.datasets import DatasetInfo
 from bench.fingerprint import sources
-from bench.sweep.claims import Claims
 from bench.sweep.devices import Slot, visible_gpus
-from bench.sweep.executor import Sweep, execute
-from bench.sweep.grid import Planned
-from bench.sweep.leases import Leases
-from bench.sweep.store import Store
+from bench.sweep.planning.grid import Planned
+from bench.sweep.records.store import Store
+from bench.sweep.supervision.claims import Claims
+from bench.sweep.supervision.executor import Sweep, execute
+from bench.sweep.supervision.leases import Leases
 
 TOKEN = "token"  # a file of the launch's folder, which tells a node that it sees the folder that the driver means
 STOP = "stop"  # beside it, once the sweep is to end

@@ -16,15 +16,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bench.files import publish
-from bench.sweep.attempts import Outcome
 from bench.sweep.backends.engine import ClusterLost, Engine, Told
 from bench.sweep.backends.placed import STOP, Request, pack
-from bench.sweep.breaker import Trial
 from bench.sweep.devices import Slot
-from bench.sweep.executor import Reporter, Sweep
-from bench.sweep.grid import Planned
-from bench.sweep.interruption import stopped_by_signals
-from bench.sweep.store import FINISHED, RunFolder, State
+from bench.sweep.planning.grid import Planned
+from bench.sweep.records.store import FINISHED, RunFolder, State
+from bench.sweep.supervision.attempts import Outcome
+from bench.sweep.supervision.breaker import Trial
+from bench.sweep.supervision.executor import Reporter, Sweep
+from bench.sweep.supervision.interruption import stopped_by_signals
 
 LOOK_SECONDS = 1.0  # between two looks at the folders
 ROOM_SECONDS = 5.0  # between two looks at how much the cluster holds, and at runs that another launcher holds

@@ -25,7 +25,7 @@ from bench.evidence.published import (
     split_text,
     verdict,
 )
-from bench.sweep import grid
+from bench.sweep.planning import grid
 from bench.training.catalog import NETWORKS
 from methods import registry
 from noise import NoiseSpec

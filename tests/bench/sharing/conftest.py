@@ -17,7 +17,7 @@ import pytest
 from bench import cli
 from bench.files import canonical, sha256
 from bench.fingerprint import ROOT
-from bench.sweep.result import run_id_of, seal
+from bench.sweep.records.result import run_id_of, seal
 from tests.bench.conftest import WORDS
 
 Files = dict[str, bytes]

@@ -21,8 +21,8 @@ import pytest
 from bench.files import canonical, sha256
 from bench.fingerprint import ROOT, harness_code
 from bench.sharing import archive
-from bench.sweep.result import seal
-from bench.sweep.store import Store
+from bench.sweep.records.result import seal
+from bench.sweep.records.store import Store
 from tests.bench.sharing.conftest import packed, relisted, told, unpacked
 
 

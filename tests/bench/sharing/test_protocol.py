@@ -8,7 +8,7 @@ import pytest
 
 from bench.sharing import protocol
 from bench.sharing.submission import is_link
-from bench.sweep import grid
+from bench.sweep.planning import grid
 
 SUITE = grid.Suite("s", "digits", ("symmetric:0.5", "pairflip:0.45"), ("ce", "dml"), (0, 1, 2))
 

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from bench.sweep import claims, executor, grid
 from bench.sweep.devices import Slot
-from bench.sweep.executor import Outcome, Sweep
-from bench.sweep.forkserver import ForkServer
-from bench.sweep.grid import Planned, Suite
-from bench.sweep.store import Store
+from bench.sweep.planning import grid
+from bench.sweep.planning.grid import Planned, Suite
+from bench.sweep.records.store import Store
+from bench.sweep.run.forkserver import ForkServer
+from bench.sweep.supervision import claims, executor
+from bench.sweep.supervision.executor import Outcome, Sweep
 
 # cross entropy that does what its `order` says at the first batch of epoch `at`, `times` times over all processes
 ODD = '''

@@ -2,8 +2,8 @@
 
 import pytest
 
-from bench.sweep import breaker
-from bench.sweep.breaker import Breaker, Trial, Verdict
+from bench.sweep.supervision import breaker
+from bench.sweep.supervision.breaker import Breaker, Trial, Verdict
 
 NOTHING = Verdict()
 SAID = "3 runs in a row failed within 60 s (error)"

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from bench import cli
-from bench.sweep import claims, leases
-from bench.sweep.claims import Claims
 from bench.sweep.devices import Slot
-from bench.sweep.leases import Leases
+from bench.sweep.supervision import claims, leases
+from bench.sweep.supervision.claims import Claims
+from bench.sweep.supervision.leases import Leases
 
 ROOT = Path(cli.__file__).resolve().parents[1]
 FOUR = [Slot(str(gpu), 0) for gpu in range(4)]
@@ -21,9 +21,9 @@ FOUR = [Slot(str(gpu), 0) for gpu in range(4)]
 LAUNCHER = """
 import sys, time
 from pathlib import Path
-from bench.sweep import claims
+from bench.sweep.supervision import claims
 from bench.sweep.devices import Slot
-from bench.sweep.leases import Leases
+from bench.sweep.supervision.leases import Leases
 
 claims.home = lambda: Path(sys.argv[1])
 leases, held = Leases([Slot(str(gpu), 0) for gpu in range(4)], claims=claims.Claims()), []

@@ -8,13 +8,13 @@ import pytest
 
 from bench.commands import dry_run
 from bench.files import canonical
-from bench.sweep import cost
 from bench.sweep.backends.watching import Place
-from bench.sweep.cost import OUTSIDE, expected
 from bench.sweep.devices import Gpu, Slot
-from bench.sweep.grid import Suite
-from bench.sweep.progress import clock
-from bench.sweep.store import State, Store
+from bench.sweep.planning import cost
+from bench.sweep.planning.cost import OUTSIDE, expected
+from bench.sweep.planning.grid import Suite
+from bench.sweep.records.store import State, Store
+from bench.sweep.supervision.progress import clock
 
 CPU = [Slot(None, 0)]
 

@@ -13,14 +13,15 @@ from pathlib import Path
 import pytest
 
 from bench import cli
-from bench.commands import derived, preflight
+from bench.commands import preflight
 from bench.files import canonical
-from bench.sweep import attempts as attempting
-from bench.sweep import breaker, executor, interruption, storage
+from bench.findings import derived
 from bench.sweep.devices import Slot
-from bench.sweep.executor import Sweep
 from bench.sweep.job import Exit, Job
-from bench.sweep.store import Conflict, State, Store
+from bench.sweep.records.store import Conflict, State, Store
+from bench.sweep.supervision import attempts as attempting
+from bench.sweep.supervision import breaker, executor, interruption, storage
+from bench.sweep.supervision.executor import Sweep
 
 ROOT = Path(cli.__file__).resolve().parents[1]
 
@@ -71,7 +72,8 @@ def wait_for(folder: Path, order: str) -> None:
 DRIVER = """
 import sys
 from bench import cli
-from bench.commands import derived, preflight
+from bench.commands import preflight
+from bench.findings import derived
 preflight.check_methods = lambda todo: None
 derived.write_plots = lambda found, folder: []
 sys.exit(cli.main())
@@ -579,7 +581,7 @@ def test_f7_a_second_ctrl_c_kills_the_runs_at_once_and_ends_with_130(drive, odd,
 HANGING = """
 import sys, time
 from types import SimpleNamespace
-from bench.sweep.interruption import stopped_by_signals
+from bench.sweep.supervision.interruption import stopped_by_signals
 
 sweep = SimpleNamespace(signals=0, signal_number=0, reason="", halted="", children=[1], stop=lambda *_: time.sleep(60))
 with stopped_by_signals(sweep):
@@ -619,7 +621,7 @@ def test_f38_a_run_that_another_launcher_holds_is_waited_for_and_no_failure(plan
     (run,) = plan()
     folder = Store(tmp_path / "results").run(run.run_id)
     hold = (
-        "import sys, time; from pathlib import Path; from bench.sweep.store import RunFolder\n"
+        "import sys, time; from pathlib import Path; from bench.sweep.records.store import RunFolder\n"
         "with RunFolder(Path(sys.argv[1])).lock():\n"
         "    print('held', flush=True); time.sleep(3)"
     )

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.sweep import devices, forking, forkserver
-from bench.sweep.forkserver import ForkServer, ServerLost, spawn_exec
+from bench.sweep import devices
+from bench.sweep.run import forking, forkserver
+from bench.sweep.run.forkserver import ForkServer, ServerLost, spawn_exec
 
 ROOT = Path(forkserver.__file__).resolve().parents[2]
 
@@ -360,7 +361,7 @@ def test_a_server_with_a_second_thread_refuses_to_fork(target, tmp_path, monkeyp
 DRIVER = """
 import os, sys, time
 from pathlib import Path
-from bench.sweep.forkserver import ForkServer
+from bench.sweep.run.forkserver import ForkServer
 folder = Path(sys.argv[1])
 server = ForkServer(sys.argv[2] + ":main", preload=())
 for name in "ab":

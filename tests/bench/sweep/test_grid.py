@@ -11,9 +11,9 @@ import pytest
 from bench import cli
 from bench.commands import select
 from bench.data import datasets
-from bench.sweep import grid
-from bench.sweep.grid import Suite, assignments, custom, expand, load, merge, parse_seeds
-from bench.sweep.store import Store
+from bench.sweep.planning import grid
+from bench.sweep.planning.grid import Suite, assignments, custom, expand, load, merge, parse_seeds
+from bench.sweep.records.store import Store
 
 ROOT = Path(grid.__file__).resolve().parents[2]
 MINIMAL = 'dataset = "digits"\nnoise = ["symmetric:0.5"]\nmethods = ["ce"]\nseeds = "0-1"\n'
@@ -333,7 +333,7 @@ def test_f72_a_method_file_whose_name_is_no_name_is_refused(tmp_path):
 
 def test_expanding_every_suite_imports_no_torch(tmp_path):
     code = (
-        "import sys; from bench.sweep import grid; "
+        "import sys; from bench.sweep.planning import grid; "
         "[grid.expand(grid.load(name)) for name in grid.available() if not name.endswith('clothing1m')]; "
         "grid.expand(grid.Suite('x', 'cifar10', ('symmetric:0.5',), ('co_teaching',), preset='paper')); "
         "assert not {'torch', 'torchvision', 'pandas', 'scipy', 'sklearn'} & set(sys.modules)"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench.sweep.grid import Suite, expand
+from bench.sweep.planning.grid import Suite, expand
 
 OWN = """
 from dataclasses import dataclass

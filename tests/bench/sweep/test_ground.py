@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from bench.sweep import ground
-from bench.sweep.grid import Suite, expand
+from bench.sweep.planning.grid import Suite, expand
+from bench.sweep.upkeep import ground
 from bench.training import networks
 from bench.training.catalog import NETWORKS, PARAMETERS
 

@@ -11,14 +11,14 @@ import pytest
 
 from bench.files import canonical
 from bench.fingerprint import ROOT
-from bench.sweep import health
-from bench.sweep.result import run_id_of
-from bench.sweep.store import State, Store
+from bench.sweep.records.result import run_id_of
+from bench.sweep.records.store import State, Store
+from bench.sweep.upkeep import health
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from bench.sweep.store import Store
+from bench.sweep.records.store import Store
 with Store(Path(sys.argv[1])).run(sys.argv[2]).lock():
     print("held", flush=True)
     sys.stdin.read()

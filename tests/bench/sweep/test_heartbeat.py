@@ -2,8 +2,8 @@
 
 import os
 
-from bench.sweep import heartbeat
-from bench.sweep.heartbeat import NAME, Beat, Heartbeat
+from bench.sweep.run import heartbeat
+from bench.sweep.run.heartbeat import NAME, Beat, Heartbeat
 
 
 def test_epochs_are_told_at_once_and_batches_now_and_then(tmp_path, monkeypatch):

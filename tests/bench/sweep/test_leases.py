@@ -5,9 +5,9 @@ import time
 
 import pytest
 
-from bench.sweep import leases as leasing
 from bench.sweep.devices import Slot
-from bench.sweep.leases import Leases
+from bench.sweep.supervision import leases as leasing
+from bench.sweep.supervision.leases import Leases
 
 
 def test_no_slot_is_ever_held_twice_at_once_and_none_is_lost():

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bench import cli
-from bench.sweep import mps
+from bench.sweep.supervision import mps
 
 ROOT = Path(cli.__file__).resolve().parents[1]
 
@@ -91,7 +91,7 @@ def test_a_missing_program_is_one_clear_error(monkeypatch, tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_it_ends_with_a_process_that_is_signalled_before_its_sweep_listens(program, tmp_path, number):
     code = (
-        "import time\nfrom bench.sweep import mps\nfrom pathlib import Path\n"
+        "import time\nfrom bench.sweep.supervision import mps\nfrom pathlib import Path\n"
         "with mps.daemon():\n    Path('ready').touch()\n    time.sleep(30)"
     )
     process = subprocess.Popen(

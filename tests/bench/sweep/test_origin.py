@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.sweep import origin
-from bench.sweep.origin import published, version
+from bench.sweep.records import origin
+from bench.sweep.records.origin import published, version
 
 
 @pytest.fixture

@@ -9,11 +9,11 @@ import pytest
 
 from bench import cache
 from bench.files import canonical
-from bench.sweep import packing
 from bench.sweep.devices import Gpu, Slot
 from bench.sweep.job import RESOURCES
-from bench.sweep.leases import Leases
-from bench.sweep.packing import Measured, Packing, choose, fitting, measure, plan
+from bench.sweep.supervision import packing
+from bench.sweep.supervision.leases import Leases
+from bench.sweep.supervision.packing import Measured, Packing, choose, fitting, measure, plan
 from bench.training import pace
 from bench.training.capture import TRIAL
 from bench.training.trainer import Trainer

@@ -10,10 +10,10 @@ from bench import cli, hardware
 from bench.commands import select
 from bench.evidence.grouping import group
 from bench.files import canonical, sha256
-from bench.sweep import grid
 from bench.sweep.devices import Slot
-from bench.sweep.grid import Suite, expand, plan, settle
-from bench.sweep.store import Store
+from bench.sweep.planning import grid
+from bench.sweep.planning.grid import Suite, expand, plan, settle
+from bench.sweep.records.store import Store
 
 CIFAR = Suite("real", "cifar10", ("symmetric:0.5",), ("ce", "co_teaching"), (0, 1))
 WORDS = ["--dataset", "cifar10", "--noise", "symmetric:0.5", "--methods", "ce", "--seeds", "0"]

@@ -5,13 +5,14 @@ import threading
 
 import pytest
 
-from bench.sweep import gauges, heartbeat, progress
 from bench.sweep.devices import Slot
-from bench.sweep.executor import Outcome
-from bench.sweep.gauges import Gauge, Gauges
-from bench.sweep.heartbeat import Heartbeat
-from bench.sweep.progress import DEVICES, LOOKS, RUNS, Progress, clock, label
-from bench.sweep.store import State, Store
+from bench.sweep.records.store import State, Store
+from bench.sweep.run import gauges, heartbeat
+from bench.sweep.run.gauges import Gauge, Gauges
+from bench.sweep.run.heartbeat import Heartbeat
+from bench.sweep.supervision import progress
+from bench.sweep.supervision.executor import Outcome
+from bench.sweep.supervision.progress import DEVICES, LOOKS, RUNS, Progress, clock, label
 
 CPU = Slot(None, 0)
 

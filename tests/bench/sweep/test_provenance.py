@@ -9,9 +9,9 @@ from importlib import metadata
 import pytest
 import torch
 
-from bench.sweep import provenance
 from bench.sweep.job import Job
-from bench.sweep.store import Store
+from bench.sweep.records import provenance
+from bench.sweep.records.store import Store
 
 NEEDED = {"started", "host", "host_hash", "pid", "device", "python", "torch", "numpy", "cuda", "packages", "system"}
 NEEDED |= {"cpu", "gpu", "arithmetic", "number", "launch", "code", "method_code", "device_kind", "from_epoch"}

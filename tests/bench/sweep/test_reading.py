@@ -11,10 +11,10 @@ import pytest
 from bench.evidence import records
 from bench.evidence.records import Spent
 from bench.files import canonical, sha256
-from bench.sweep import reading
-from bench.sweep.reading import Payloads, Results
-from bench.sweep.result import seal
-from bench.sweep.store import Corrupt, RunFolder, Store, run_id_of
+from bench.sweep.records import reading
+from bench.sweep.records.reading import Payloads, Results
+from bench.sweep.records.result import seal
+from bench.sweep.records.store import Corrupt, RunFolder, Store, run_id_of
 
 HEAD = {"test": 9, "val_noisy": 3, "val_clean": 4, "right_fit": 6, "wrong_fit": 1, "wrong_recovered": 3}
 

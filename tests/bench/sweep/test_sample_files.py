@@ -13,11 +13,11 @@ from bench.data.datasets import load
 from bench.data.loader import Resident
 from bench.data.prepare import prepare
 from bench.files import canonical, sha256
-from bench.sweep import executor
 from bench.sweep.devices import Slot
-from bench.sweep.executor import Sweep
-from bench.sweep.sample_files import SampleFiles, long, official_index, to_bytes, untabled
-from bench.sweep.store import State, Store
+from bench.sweep.records.sample_files import SampleFiles, long, official_index, to_bytes, untabled
+from bench.sweep.records.store import State, Store
+from bench.sweep.supervision import executor
+from bench.sweep.supervision.executor import Sweep
 from noise import NoiseSpec
 
 TABLE = {

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from bench.sweep import saver
-from bench.sweep.saver import Saver
+from bench.sweep.run import saver
+from bench.sweep.run.saver import Saver
 from bench.training import checkpoint
 from bench.training.checkpoint import State, from_bytes
 

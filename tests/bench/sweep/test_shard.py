@@ -3,10 +3,11 @@
 import pytest
 
 from bench import cli, hardware
-from bench.commands import derived, preflight
+from bench.commands import preflight
 from bench.files import canonical
-from bench.sweep.shard import Shard, parse
-from bench.sweep.store import Store
+from bench.findings import derived
+from bench.sweep.planning.shard import Shard, parse
+from bench.sweep.records.store import Store
 
 SUITE = ["--dataset", "digits", "--noise", "symmetric:0.5", "--methods", "ce", "--seeds", "0-4", "--epochs", "2"]
 SUITE += ["--train-limit", "64", "--test-limit", "64", "--devices", "cpu", "--set", "trace_samples=32"]

@@ -14,12 +14,13 @@ import pytest
 from bench import cli
 from bench.commands import preflight
 from bench.files import canonical
-from bench.sweep import cost, executor, packing, timings, watchdog
 from bench.sweep.devices import Gpu, Slot
-from bench.sweep.executor import Sweep
 from bench.sweep.job import RESOURCES, SHARE, Exit, Job
-from bench.sweep.packing import Measured
-from bench.sweep.store import State, Store
+from bench.sweep.planning import cost, timings
+from bench.sweep.records.store import State, Store
+from bench.sweep.supervision import executor, packing, watchdog
+from bench.sweep.supervision.executor import Sweep
+from bench.sweep.supervision.packing import Measured
 
 SMALL = Gpu("made up", 10_000.0, 10_000.0)
 

@@ -14,11 +14,11 @@ import pytest
 
 from bench import cli
 from bench.files import canonical
-from bench.sweep import executor, storage
 from bench.sweep.devices import Slot
-from bench.sweep.executor import Sweep
-from bench.sweep.storage import Storage
-from bench.sweep.store import State, Store
+from bench.sweep.records.store import State, Store
+from bench.sweep.supervision import executor, storage
+from bench.sweep.supervision.executor import Sweep
+from bench.sweep.supervision.storage import Storage
 
 ROOT = Path(cli.__file__).resolve().parents[1]
 
@@ -174,8 +174,10 @@ FULL_DISK = """
 import os, sys, threading, time
 from pathlib import Path
 from bench import cli
-from bench.commands import derived, preflight
-from bench.sweep import ground, storage
+from bench.commands import preflight
+from bench.findings import derived
+from bench.sweep.upkeep import ground
+from bench.sweep.supervision import storage
 
 results, room, free = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 preflight.check_methods = lambda todo: None

@@ -16,8 +16,8 @@ import pytest
 
 from bench import files
 from bench.files import canonical, publish, sha256
-from bench.sweep.result import check_payload, glance, open_result, seal
-from bench.sweep.store import Busy, Conflict, Corrupt, RunFolder, State, Store, run_id_of
+from bench.sweep.records.result import check_payload, glance, open_result, seal
+from bench.sweep.records.store import Busy, Conflict, Corrupt, RunFolder, State, Store, run_id_of
 
 ROOT = Path(files.__file__).resolve().parents[1]
 CONFIG = {"protocol": 1, "method": {"name": "any", "params": {}}, "train": {"epochs": 2}, "seed": 0}
@@ -75,7 +75,7 @@ def spawn(code, *arguments):
 HOLDER = """
     import os, sys, time
     from pathlib import Path
-    from bench.sweep.store import RunFolder
+    from bench.sweep.records.store import RunFolder
     with RunFolder(Path(sys.argv[1])).lock():
         child = 0
         if sys.argv[2] == "fork":
@@ -562,7 +562,7 @@ CRASHES = """
     import json, os, sys
     from pathlib import Path
     from bench import files
-    from bench.sweep.store import State, Store
+    from bench.sweep.records.store import State, Store
     root, payload = Path(sys.argv[1]), json.loads(sys.argv[2])
     run_id = payload["run_id"]
 
@@ -631,7 +631,7 @@ def test_f22_a_full_disk_in_a_checkpoint_leaves_the_previous_one(run):
     code = """
         import errno, resource, signal, sys
         from pathlib import Path
-        from bench.sweep.store import RunFolder
+        from bench.sweep.records.store import RunFolder
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
         try:

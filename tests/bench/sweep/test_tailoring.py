@@ -7,9 +7,9 @@ import pytest
 
 from bench import cli
 from bench.commands import select
-from bench.sweep import grid
-from bench.sweep.grid import Suite, custom, load, plan
-from bench.sweep.tailoring import Cells, without
+from bench.sweep.planning import grid
+from bench.sweep.planning.grid import Suite, custom, load, plan
+from bench.sweep.planning.tailoring import Cells, without
 
 SUITE = Suite("x", "digits", ("none", "symmetric:0.5"), ("ce", "co_teaching"), (0,), published="t", rule="last10")
 CELLS = (

@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from bench import cli
-from bench.sweep import executor, tensorboard
 from bench.sweep.devices import Slot
-from bench.sweep.executor import Sweep
-from bench.sweep.progress import Progress
-from bench.sweep.store import State, Store
-from bench.sweep.tensorboard import Board, name_of, scalars
+from bench.sweep.records.store import State, Store
+from bench.sweep.run import tensorboard
+from bench.sweep.run.tensorboard import Board, name_of, scalars
+from bench.sweep.supervision import executor
+from bench.sweep.supervision.executor import Sweep
+from bench.sweep.supervision.progress import Progress
 
 
 def reader(folder: Path):

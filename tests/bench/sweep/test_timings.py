@@ -5,9 +5,9 @@ import os
 
 import pytest
 
-from bench.sweep import timings
-from bench.sweep.store import Store
-from bench.sweep.timings import Past, Timing, kind_of, size_of
+from bench.sweep.planning import timings
+from bench.sweep.planning.timings import Past, Timing, kind_of, size_of
+from bench.sweep.records.store import Store
 
 
 def with_(run, **train):

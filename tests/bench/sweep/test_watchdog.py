@@ -5,12 +5,12 @@ import time
 
 import pytest
 
-from bench.sweep import executor, interruption, watchdog
 from bench.sweep.devices import Slot
-from bench.sweep.executor import Sweep
-from bench.sweep.heartbeat import NAME, Beat
-from bench.sweep.store import State, Store
-from bench.sweep.watchdog import Limits, Pace
+from bench.sweep.records.store import State, Store
+from bench.sweep.run.heartbeat import NAME, Beat
+from bench.sweep.supervision import executor, interruption, watchdog
+from bench.sweep.supervision.executor import Sweep
+from bench.sweep.supervision.watchdog import Limits, Pace
 
 
 def verdicts(pace, *looks):

@@ -13,13 +13,14 @@ import torch
 
 from bench.data.datasets import load
 from bench.files import canonical
-from bench.sweep import saver, store, worker
 from bench.sweep.devices import Slot
-from bench.sweep.executor import Sweep
 from bench.sweep.job import RESOURCES, Exit, Job
-from bench.sweep.origin import published
-from bench.sweep.store import State, Store
-from bench.sweep.worker import classify
+from bench.sweep.records import store
+from bench.sweep.records.origin import published
+from bench.sweep.records.store import State, Store
+from bench.sweep.run import saver, worker
+from bench.sweep.run.worker import classify
+from bench.sweep.supervision.executor import Sweep
 from bench.training.capture import CaptureFailed
 from bench.training.trainer import Interrupted
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench.sweep.result import check_payload
+from bench.sweep.records.result import check_payload
 from bench.training.calibration import Calibration, expected_error
 from methods.base import Batch
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench.sweep.result import check_payload
+from bench.sweep.records.result import check_payload
 from bench.training.trainer import Interrupted
 from methods import LossMethod, Pass, Step
 from methods.losses import cross_entropy

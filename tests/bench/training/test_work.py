@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 import pytest
 
-from bench.sweep.grid import Suite, expand
+from bench.sweep.planning.grid import Suite, expand
 from bench.training.work import factor
 from methods import registry
 

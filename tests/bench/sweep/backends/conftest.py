@@ -13,7 +13,7 @@ import pytest
 
 from bench import cli
 from bench.files import canonical
-from bench.sweep.store import Store
+from bench.sweep.records.store import Store
 
 from ..conftest import ODD
 
@@ -22,7 +22,8 @@ PLOTS = (".png", ".svg")
 DRIVER = """
 import sys
 from bench import cli
-from bench.commands import derived, preflight
+from bench.commands import preflight
+from bench.findings import derived
 preflight.check_methods = lambda todo: None
 derived.write_plots = lambda found, folder: []
 sys.exit(cli.main())
@@ -161,6 +162,6 @@ def processes_of(folder: Path) -> list[int]:
                 line = (entry / "cmdline").read_bytes()
             except OSError:  # it ended meanwhile
                 continue
-            if b"bench.sweep.worker" in line and str(folder).encode() in line:
+            if b"bench.sweep.run.worker" in line and str(folder).encode() in line:
                 found.append(int(entry.name))
     return found

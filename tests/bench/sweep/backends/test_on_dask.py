@@ -10,7 +10,7 @@ from typing import ClassVar
 import pytest
 
 from bench.sweep.backends.engine import ClusterLost
-from bench.sweep.store import Store
+from bench.sweep.records.store import Store
 
 from .conftest import ROOT, ancestors, equal, processes_of, wait_for, waiting_run, words
 

@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from bench.sweep.store import Store
+from bench.sweep.records.store import Store
 
 from .conftest import ancestors, equal, processes_of, wait_for, waiting_run, words
 

@@ -9,10 +9,10 @@ from contextlib import ExitStack
 import pytest
 
 from bench.fingerprint import sources
-from bench.sweep.attempts import Outcome
 from bench.sweep.backends import placed
 from bench.sweep.backends.placed import STOP, TOKEN, Request, pack, unpack
-from bench.sweep.store import State, Store
+from bench.sweep.records.store import State, Store
+from bench.sweep.supervision.attempts import Outcome
 
 HOST = socket.gethostname()
 

@@ -11,8 +11,8 @@ from bench.sweep.backends import watching
 from bench.sweep.backends.engine import ClusterLost, Need, Told
 from bench.sweep.backends.placed import STOP, Request, unpack
 from bench.sweep.backends.watching import CLUSTER, Watch
-from bench.sweep.executor import Sweep
-from bench.sweep.store import State, Store
+from bench.sweep.records.store import State, Store
+from bench.sweep.supervision.executor import Sweep
 
 from ..conftest import Hearer
 

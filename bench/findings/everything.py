@@ -1,0 +1,117 @@
+"""All runs that a results folder holds, whatever suites they belong to, as if one suite had planned them."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from bench import config as cfg
+from bench.arguments import parser
+from bench.commands.select import planned
+from bench.data import datasets
+from bench.data.noisy import spec_of
+from bench.findings import derived
+from bench.sweep.planning import grid
+from bench.sweep.planning.grid import Planned, Suite
+from bench.sweep.records.store import Corrupt, Store
+from methods.fields import MethodInfo
+
+NAME = "everything"
+SELECTING = (
+    *("suite", "methods", "dataset", "noise", "seeds", "noise_seed", "network", "preset", "epochs", "val"),
+    *("trusted", "train_limit", "test_limit", "set", "allow_plugin"),
+)
+
+
+def asked(args: argparse.Namespace, store: Store) -> derived.Evidence:
+    """Gather the runs that a command line means: of a suite, or all that the folder holds with --everything."""
+    if not args.everything:
+        suite, runs = planned(args)
+        return derived.gather(store, suite, runs)
+    default = parser().parse_args([args.verb])
+    for name in SELECTING:
+        if getattr(args, name) != getattr(default, name):
+            what = f"suite {args.suite!r}" if name == "suite" else f"--{name.replace('_', '-')}"
+            raise ValueError(f"--everything takes all runs of the results folder; leave out {what}")
+    return gather(store, args.data_dir)
+
+
+def gather(store: Store, data_dir: Path | None = None) -> derived.Evidence:
+    """Read every run of a folder; ValueError if there is none.
+
+    Code of methods from elsewhere is not looked for, so nothing is known of these but what their records say. Runs
+    that were planned and never started have no folder, and are not known here.
+    """
+    runs: list[Planned] = []
+    corrupt: dict[str, str] = {}
+    known = functools.cache(lambda name: _known(name, data_dir))  # thousands of runs share a data set
+    for run_id in store.run_ids():
+        try:
+            data = store.run(run_id).config()
+            if data is not None:
+                runs.append(_run(cfg.RunConfig.from_dict(data), run_id, known))
+        except Corrupt as error:
+            corrupt[run_id] = str(error)
+        except ValueError as error:  # the settings of another version of the harness
+            corrupt[run_id] = f"{store.runs / run_id / 'config.json'}: {error}"
+    if not runs:
+        raise ValueError("\n".join(corrupt.values()) or f"there is no run under {store.root}")
+    runs.sort(key=_place)
+    found = derived.gather(store, _suite(store, runs), runs)
+    found.corrupt |= corrupt
+    return found
+
+
+def _suite(store: Store, runs: Sequence[Planned]) -> Suite:
+    """A suite that stands for all the runs."""
+    methods = tuple(dict.fromkeys(run.config.method.name for run in runs))
+    sets = ", ".join(dict.fromkeys(run.config.dataset.name for run in runs))
+    noise = tuple(dict.fromkeys(run.noise for run in runs))
+    seeds = tuple(sorted({run.config.seed for run in runs}))
+    return Suite(NAME, sets, noise, methods, seeds, f"all {len(runs):,} runs under {store.root}")
+
+
+def _run(config: cfg.RunConfig, run_id: str, known: Callable[[str], datasets.DatasetInfo | None]) -> Planned:
+    method = derived.described(config.method.name)
+    data = _dataset(config, known(config.dataset.name))
+    defaults = defaults_of(config, method)
+    networks = method.num_networks if method else 1
+    return Planned(config, config.method.name, run_id, str(spec_of(config.noise)), networks, data, defaults)
+
+
+def defaults_of(config: cfg.RunConfig, method: MethodInfo | None) -> dict[str, Any]:
+    """The hyper-parameters of the run's preset, or its own where nobody knows them."""
+    if method is None:
+        return config.method.params
+    params: dict[str, Any] = {}
+    for preset in (config.train.preset, f"{config.train.preset}:{config.dataset.name}"):
+        params = grid.merge(params, method.presets.get(preset, {}).get("params", {}))
+    return method.resolve(params)
+
+
+def _known(name: str, data_dir: Path | None) -> datasets.DatasetInfo | None:
+    try:
+        return datasets.info(name, data_dir)
+    except ValueError:  # somebody's own files
+        return None
+
+
+def _dataset(config: cfg.RunConfig, info: datasets.DatasetInfo | None) -> datasets.DatasetInfo:
+    """What is known of a run's data set; of one that is not at hand, its name and digest."""
+    if info is None:
+        name, digest = config.dataset.name, config.dataset.digest
+        return datasets.DatasetInfo(name, 0, 0, 0, (0, 0, 0), 255, (), (), (), digest, "", "")
+    return info if info.digest == config.dataset.digest else replace(info, digest=config.dataset.digest)
+
+
+def _place(run: Planned) -> tuple[Any, ...]:
+    """The control first, then by name; noise by family and rate."""
+    config = run.config
+    method = derived.described(config.method.name)
+    control = method is not None and method.num_networks == 1 and not method.fields and not method.needs
+    noise = (config.noise.family, config.noise.rate or 0.0, run.noise)
+    return not control, config.method.name, config.dataset.name, *noise, config.seed, config.noise.seed

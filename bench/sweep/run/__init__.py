@@ -1,0 +1,1 @@
+"""One attempt at a run: its process, from the first epoch to the commit."""

@@ -1,0 +1,1 @@
+"""What keeps a results folder in order: merge, clean, verify, repeat, examine."""
