@@ -48,7 +48,7 @@ def looking(spec: str) -> None:
     whole = trainer.task.num_train
     require(sum(seen) == whole, f"a pass showed {sum(seen)} of {whole} samples", "make no loader of its own", "setup")
     moved = world.changed(before, trainer.method)
-    change = "leave train() and eval() to the trainer, and change nothing in predict and judgement"
+    change = "leave the modes of the networks to the trainer, and change nothing in predict and judgement"
     require(not moved, f"an evaluation pass changed {listed(moved)}", change, "predict")
 
 

@@ -33,7 +33,8 @@ def honest(name: str = "") -> str:
     return HEAD.format(before=name, base="LossMethod") + LOSSES
 
 
-def test_every_check_has_a_line_and_a_summary_follows(say, written):
+def test_every_check_has_a_line_and_a_summary_follows(say, written, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
     code, out, err = say("check-method", written(honest(), "good"), "--only", "identity", "steps", "gpu-waits")
     assert (code, err) == (0, "")
     lines = out.splitlines()

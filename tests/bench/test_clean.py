@@ -118,6 +118,7 @@ def test_a_suite_goes_with_its_tables_and_its_record_and_the_labels_stay(store, 
     (record.parent / "chosen").mkdir()
     (record.parent / "chosen" / record.name).write_bytes(canonical({"precision": "float32"}))
     (store.tables / name / "notes.txt").write_text("somebody's own")
+    (store.tables / name / "report.html").write_text("of the suite")
     stranger = store.runs / "r0123456789abcdef0123"
     shutil.copytree(store.run(runs[0].run_id).path, stranger)
     labels = content(store.noise)
@@ -128,7 +129,7 @@ def test_a_suite_goes_with_its_tables_and_its_record_and_the_labels_stay(store, 
     assert [path.name for path in store.tables.rglob("*") if path.is_file()] == ["notes.txt"]
     assert list(store.suites.rglob("*")) == []
     assert "4  done runs" in out
-    assert "15  files of the suite beside its runs: record, tables, plots" in out
+    assert "17  files of the suite beside its runs: record, tables, plots" in out
 
 
 def test_of_a_suite_only_what_failed(store, clean, runs):
@@ -180,7 +181,7 @@ def test_somebody_at_a_terminal_is_asked_and_finished_runs_are_spelt_out(answer,
     os.close(ours)
     os.close(theirs)
     assert process.returncode == 0
-    assert "remove 8 runs and 14 files, 4 of them FINISHED, for good? [y/N]" in out
+    assert "remove 8 runs and 15 files, 4 of them FINISHED, for good? [y/N]" in out
     assert (states(store, runs)[0] is State.PLANNED) == gone
     assert ("nothing was removed" in out) == (not gone)
 

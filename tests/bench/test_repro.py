@@ -236,7 +236,7 @@ def test_ctrl_c_ends_with_75_and_the_same_command_goes_on(suite, references, tmp
     text = SUITE.replace("epochs = 2", "epochs = 80")
     suite.write_text(text, encoding="utf-8")
     code = (
-        "import sys, pathlib; from bench import cli; from bench.commands import derived; "
+        "import sys, pathlib; from bench import cli; from bench.findings import derived; "
         "from bench.evidence import published; derived.write_plots = lambda *_: []; "
         "published.FOLDER = pathlib.Path(sys.argv[1]); sys.exit(cli.main(sys.argv[2:]))"
     )

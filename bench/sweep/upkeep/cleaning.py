@@ -23,6 +23,8 @@ from bench.sweep.records.store import FINISHED, Busy, RunFolder, State, Store
 
 REMOVED = re.compile(r"removed-r[0-9a-f]{20}-[0-9a-f]{32}")
 MANIFEST = ".manifest.json"
+TABLES = ("csv", "md", "tex", "html")  # the files of a table, beside its manifest
+REPORT = "report.html"
 
 
 @dataclass(frozen=True)
@@ -173,8 +175,9 @@ def derived_of(store: Store, suite: str, version: str) -> list[Path]:
     if not tables.is_symlink():
         for manifest in (tables / name for name in _names(tables) if name.endswith(MANIFEST)):
             stem = manifest.name.removesuffix(MANIFEST)
-            names = _drawn(manifest) or [f"{stem}.{form}" for form in ("csv", "md", "tex")]
+            names = _drawn(manifest) or [f"{stem}.{form}" for form in TABLES]
             found += [*(tables / name for name in names), manifest]
+        found.append(tables / REPORT)
     return [path for path in found if path.is_file() or path.is_symlink()]
 
 

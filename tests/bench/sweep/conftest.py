@@ -58,8 +58,9 @@ class Odd(LossMethod):
             return
         (done / uuid.uuid4().hex).touch()
         if self.order.startswith("signal "):
-            os.kill(os.getpid(), int(self.order.split()[1]))
-            time.sleep(30)
+            number = int(self.order.split()[1])
+            os.kill(os.getpid(), number)
+            time.sleep(30 if number in (signal.SIGKILL, signal.SIGSTOP) else 0.1)  # else it is looked for after the batch
         elif self.order == "segfault":
             ctypes.string_at(0)
         elif self.order.startswith("leave "):

@@ -77,7 +77,7 @@ def test_an_element_that_slurm_warns_ends_in_order_and_is_queued_again(stub, odd
     results = odd.parent / "results"
     code, out, err = command(words(odd, "results", *SLURM, order="wait", seeds="0")).end()
     assert code == 0, err
-    assert "table: python run_bench.py table --dataset=digits --noise symmetric:0.5 --methods " in out
+    assert "table: python run_bench.py table --methods " in out
     assert "symmetric 50%" not in out  # it did not wait
     run_id, _ = waiting_run(results)
     refused, _, why = command(words(odd, "results", *SLURM, order="wait", seeds="0")).end()
