@@ -7,7 +7,7 @@ import difflib
 from typing import Any, NoReturn
 
 EPILOG = """exit codes: 0 all planned runs are done; 1 some failed; 2 bad usage, nothing was started;
-3 a stored result is damaged; 75 interrupted: the same command goes on; 130 interrupted twice."""
+3 a stored result is damaged; 75 interrupted: the same command goes on; 130 interrupted twice, or where nothing runs."""
 CLOSE = 0.7  # of two options' spellings, from which on one may have been meant for the other
 
 

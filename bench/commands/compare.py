@@ -21,6 +21,7 @@ from bench.evidence.grouping import Group, group
 from bench.evidence.records import HEADLINE, Payload, reported_heads
 from bench.findings import answer, derived
 from bench.findings.answer import Answer, Cost, Key
+from bench.sweep.planning import grid
 from bench.sweep.records.reading import without_collector
 from bench.sweep.records.store import Store
 from methods import registry
@@ -61,6 +62,8 @@ def main(args: argparse.Namespace) -> int:
 
 def _asked(args: argparse.Namespace) -> argparse.Namespace:
     """What `run` would be asked for; ValueError in one line for a method that is compared with itself or twice."""
+    if args.suite is not None:
+        grid.load(args.suite, args.results)  # here, where an unknown name is that of no command
     ours = registry.describe(args.method)
     theirs = [registry.describe(spec) for spec in args.against]
     for number, info in enumerate(theirs):

@@ -40,6 +40,8 @@ def main(args: argparse.Namespace) -> int:
     if not found.facts:
         raise ValueError(f"no run of {found.suite.name!r} is done under {args.results}: nothing to report")
     path = args.out or store.tables / found.suite.name / "report.html"
+    if path.suffix not in (".html", ".htm"):
+        raise ValueError(f"--out is a page, FILE.html; got {path}")
     if path.is_dir() and not path.is_symlink():
         raise ValueError(f"--out must be a file, and {path} is a folder")
     baseline = baseline_of(args, found.suite, found.runs)

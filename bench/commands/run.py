@@ -109,7 +109,10 @@ def _report(
     if tabled and found.payloads:
         text, paths = table.rendered(store, found, args)
         print(text)
-        paths += derived.write_plots(found, store.tables / found.suite.name)
+        try:
+            paths += derived.write_plots(found, store.tables / found.suite.name)
+        except OSError as error:  # somebody else's results, or a full disk: the table is there
+            _note(f"no plots beside the records: {error.filename}: {error.strerror}")
         print("written:\n" + "\n".join(f"  {path}" for path in paths))
     _note_untabled(store, found, args)
     for run in mine:

@@ -128,4 +128,9 @@ def baseline_of(args: argparse.Namespace, suite: Suite, runs: Sequence[Planned])
     names = list(dict.fromkeys(run.config.method.name for run in runs))
     if args.baseline is not None and args.baseline not in names:
         raise unknown("baseline", args.baseline, names)
-    return args.baseline or suite.baseline or names[0]
+    return args.baseline or usual_baseline(suite, runs)
+
+
+def usual_baseline(suite: Suite, runs: Sequence[Planned]) -> str:
+    """The method that a suite's table compares with: its own, or the first row."""
+    return suite.baseline or runs[0].config.method.name

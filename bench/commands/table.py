@@ -6,7 +6,7 @@ import sys
 import textwrap
 from pathlib import Path
 
-from bench.commands.select import baseline_of, rule_of
+from bench.commands.select import baseline_of, rule_of, usual_baseline
 from bench.evidence.cells import Table
 from bench.findings import derived, everything
 from bench.printable import printable
@@ -19,8 +19,9 @@ def main(args: argparse.Namespace) -> int:
     _refuse_contradictions(args)
     store = Store(args.results)
     found = everything.asked(args, store)
+    if found.alarms():
+        print(printable("\n".join(found.alarms())), file=sys.stderr)
     if found.alarms() and not args.allow_incomplete:
-        print("\n".join(found.alarms()), file=sys.stderr)
         print("no table: `run` sets damaged results aside and trains these runs again", file=sys.stderr)
         return INTEGRITY
     if args.require_complete and (lacking := _lacking(found)):
@@ -54,7 +55,8 @@ def rendered(
     baseline = baseline_of(args, found.suite, found.runs)
     view = getattr(args, "view", "accuracy")  # `run` prints the table of accuracies
     table = derived.table_of(found, rule_of(args, found.suite), args.head, baseline, view)
-    paths = _written(store, found, table) if found.payloads else []
+    usual = baseline == usual_baseline(found.suite, found.runs)  # what lies beside the records tells of no other
+    paths = _written(store, found, table) if found.payloads and usual else []
     if form != "text":
         return derived.text_of(table, form), paths
     width = shutil.get_terminal_size((120, 24)).columns

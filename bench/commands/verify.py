@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 
-from bench.commands.select import data_dir_of, planned
+from bench.commands.select import data_dir_of, planned, usual_baseline
 from bench.commands.table import INTEGRITY
 from bench.evidence.recount import Run
 from bench.findings import derived
@@ -59,8 +59,7 @@ def _recount(store: Store, suite: Suite, runs: list[Planned], records: Mapping[s
     except ValueError as error:
         report.wrong(store.runs, f"no table can be made: {error}")
         return
-    baseline = suite.baseline or runs[0].config.method.name
-    Recount(store, found, records, baseline, report).check()
+    Recount(store, found, records, usual_baseline(suite, runs), report).check()
 
 
 def _text(title: str, report: Report) -> str:

@@ -69,7 +69,7 @@ def hours_of(spent: Mapping[str, Spent]) -> tuple[dict[str, float], str]:
 
 
 def _cost(row: Group, columns: Sequence[Column], spent: Mapping[str, Spent], base: Group | None) -> Cost:
-    runs = [run for column in columns for run in _kept(row, column)]
+    runs = [run for column in columns for run in kept(row, column)]
     if not runs:
         return Cost()
     hours, device = _hours(runs, spent)
@@ -79,12 +79,12 @@ def _cost(row: Group, columns: Sequence[Column], spent: Mapping[str, Spent], bas
         passes=_passes(runs),
         hours=hours,
         device=device,
-        passes_ratio=_ratio([(_passes(_kept(row, c)), _passes(_kept(base, c))) for c in columns]) if base else None,
-        hours_ratio=_ratio([_both(_kept(row, c), _kept(base, c), spent) for c in columns]) if base else None,
+        passes_ratio=_ratio([(_passes(kept(row, c)), _passes(kept(base, c))) for c in columns]) if base else None,
+        hours_ratio=_ratio([_both(kept(row, c), kept(base, c), spent) for c in columns]) if base else None,
     )
 
 
-def _kept(row: Group, column: Column) -> list[Payload]:
+def kept(row: Group, column: Column) -> list[Payload]:
     """The runs whose cost is that of the whole recipe."""
     return [run for run in row.runs(column) if not run["diverged"]]
 
@@ -124,14 +124,14 @@ def _notes(
     notes = ["passes: how often the images of the training set went forward through a network, scoring included"]
     if baseline is not None:
         notes.append(f"ratios are to {baseline}: the mean over the columns of the ratio within each")
-    kept = [run for run in runs if not run["diverged"]]
-    if len(kept) < len(runs):
-        notes.append(f"diverged runs are left out of every cost: {len(runs) - len(kept)} of {len(runs)}")
-    told = {run["run_id"]: spent[run["run_id"]] for run in kept if run["run_id"] in spent}
+    whole = [run for run in runs if not run["diverged"]]
+    if len(whole) < len(runs):
+        notes.append(f"diverged runs are left out of every cost: {len(runs) - len(whole)} of {len(runs)}")
+    told = {run["run_id"]: spent[run["run_id"]] for run in whole if run["run_id"] in spent}
     timed = [one for one in told.values() if one.seconds is not None]
-    if len(timed) < len(kept):
+    if len(timed) < len(whole):
         notes.append(
-            f"hours are known of {len(timed)} of {len(kept)} runs; the others went on from a checkpoint, "
+            f"hours are known of {len(timed)} of {len(whole)} runs; the others went on from a checkpoint, "
             "and their records tell the last part's alone, or none"
         )
     counts: dict[str, int] = {}

@@ -1,8 +1,8 @@
 """Methods ranked within each setting: mean ranks, Friedman's test, Nemenyi's critical difference.
 
 N settings (blocks), each with one number a method, its mean over seeds; k methods. Rank 1 is the highest number, ties
-share the mean of their ranks. Demšar, JMLR 7 (2006); F form: Iman and Davenport, 1980. A setting in which a method has
-no number is left out for all, because ranks of different sets of methods don't compare.
+share the mean of their ranks. Demšar, JMLR 7 (2006); F form: Iman and Davenport, 1980. Ranks of different sets of methods
+don't compare, so where a method has no number in a setting, one of the two is left out: see `comparable`.
 """
 
 from __future__ import annotations
@@ -63,8 +63,14 @@ def average_ranks(means: pd.DataFrame) -> pd.Series[float]:
 
 
 def comparable(means: pd.DataFrame) -> pd.DataFrame:
-    """Return the methods (columns) that have a number in every setting (row) in which any method has one."""
-    return means.dropna(axis="index", how="all").dropna(axis="columns", how="any")
+    """Return settings (rows) and methods (columns) of which each method has a number in each setting.
+
+    Left out are either all settings in which a method lacks one, or all methods that lack one: whichever keeps more
+    numbers, and two methods at least if it can.
+    """
+    known = means.dropna(axis="index", how="all").dropna(axis="columns", how="all")
+    settings, methods = known.dropna(axis="index", how="any"), known.dropna(axis="columns", how="any")
+    return max(settings, methods, key=lambda kept: (len(kept) > 0 and len(kept.columns) > 1, kept.size))
 
 
 def within(means: pd.DataFrame) -> pd.DataFrame:

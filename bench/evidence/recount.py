@@ -186,19 +186,32 @@ def gaps(groups: Iterable[Sequence[Run]], head: str) -> dict[frozenset[str], Num
 def ranks(means: Mapping[str, Sequence[float | None]]) -> dict[str, list[float | None]]:
     """The rank of each row in each column, given its mean there; 1 is the highest, equal means share the mean rank.
 
-    A row ranks that has a mean in every column in which any row has one; there must be two of them.
+    Every row that ranks has a mean in every column that counts. Where means are missing, either the columns that lack
+    one are left out or the rows that do, whichever keeps more means and two rows; the columns if both do alike.
     """
     width = max(map(len, means.values()), default=0)
-    kept = [column for column in range(width) if any(row[column] is not None for row in means.values())]
-    full = {label: row for label, row in means.items() if all(row[column] is not None for column in kept)}
+    some = {label: row for label, row in means.items() if any(mean is not None for mean in row)}
+    used = [column for column in range(width) if any(row[column] is not None for row in some.values())]
+    kept = [column for column in used if all(row[column] is not None for row in some.values())]
+    full = {label: row for label, row in some.items() if all(row[column] is not None for column in used)}
+    by_columns, by_rows = (len(some), len(kept)), (len(full), len(used))
+    if _worth(by_rows) > _worth(by_columns):
+        kept = used
+    else:
+        full = some
     found: dict[str, list[float | None]] = {}
-    for label, row in full.items() if len(full) > 1 else ():
+    for label, row in full.items() if len(full) > 1 and kept else ():
         found[label] = [None] * width
         for column in kept:
             others = [(other[column] or 0.0) - (row[column] or 0.0) for other in full.values()]
             above, equal = sum(gap > SAME for gap in others), sum(abs(gap) <= SAME for gap in others)
             found[label][column] = above + (equal + 1) / 2
     return found
+
+
+def _worth(size: tuple[int, int]) -> tuple[bool, int]:
+    rows, columns = size
+    return rows > 1 and columns > 0, rows * columns
 
 
 def _number(runs: Sequence[Run], rule: str, head: str) -> Number:

@@ -18,15 +18,21 @@ IDS_SHOWN = 6
 
 def legend(rows: Sequence[Row], rule: str, comparisons: int, tuned: Container[str]) -> list[str]:
     """Explain marks and daggers."""
-    notes = marks([cell for row in rows for cell in row.cells], comparisons)
-    told: dict[str, list[str]] = {}
+    return [*marks([cell for row in rows for cell in row.cells], comparisons), *told(rows, rule, tuned)]
+
+
+def told(rows: Sequence[Row], rule: str, tuned: Container[str]) -> list[str]:
+    """Say which rows were told more than the noisy labels, and whose settings papers choose."""
+    notes = []
+    facts: dict[str, list[str]] = {}
     for row in rows:
         if row.needs:
-            told.setdefault(", ".join(need.replace("_", " ") for need in row.needs), []).append(row.label)
-    if told:
-        facts = "; ".join(f"{need} ({', '.join(labels)})" for need, labels in told.items())
-        notes.append(f"{DAGGER} told more than the noisy labels: {facts}")
-    if chosen := [row.label for row in rows if row.method in tuned]:
+            facts.setdefault(", ".join(need.replace("_", " ") for need in row.needs), []).append(row.label)
+    if facts:
+        said = "; ".join(f"{need} ({', '.join(labels)})" for need, labels in facts.items())
+        notes.append(f"{DAGGER} told more than the noisy labels: {said}")
+    # a row with several settings has one for each column, and says so in a note of its own
+    if chosen := [row.label for row in rows if row.method in tuned and "} or {" not in row.params]:
         notes.append(f"papers choose settings of these per noise setting, here one serves all: {', '.join(chosen)}")
     if rule == "clean_val":
         notes.append(f"{DAGGER} every number here was selected with clean validation labels")
@@ -67,12 +73,21 @@ def limits(counts: Sequence[int], comparisons: int) -> list[str]:
     return notes
 
 
+def unequal_seeds(column: str, cells: Sequence[Cell], seeds: pd.DataFrame) -> list[str]:
+    """Say where rows have other seeds than others, although none of their planned runs is missing."""
+    if len(seeds.columns) < 2 or not seeds.isna().any(axis=None) or any(cell.n < cell.planned for cell in cells):
+        return []
+    return [f"{column}: rows have different seeds; means and the highest one are of the runs that each row has"]
+
+
 def not_better(column: str, seeds: pd.DataFrame, baseline: str | None) -> list[str]:
     """Name the rows that a column does not show to be better than the baseline."""
     if baseline is None or seeds.empty:
         return []
     if baseline not in seeds:
-        return [f"{column}: nothing is compared with {baseline}, which has no row with a number here"]
+        several = [name for name in map(str, seeds) if name.startswith(f"{baseline} [")]
+        which = f"which has {len(several)} rows here" if len(several) > 1 else "which has no row with a number here"
+        return [f"{column}: nothing is compared with {baseline}, {which}"]
     compared = compare_to(seeds, baseline)
     family = sum(test.adjusted is not None for test in compared.values())
     said = [f"{name} ({verdict})" for name, test in compared.items() if (verdict := _verdict(test))]

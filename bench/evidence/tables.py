@@ -6,6 +6,8 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from bench.evidence import remarks
 from bench.evidence.cells import DASH, NONE, Cell, Extra, Row, Table, Value
 from bench.evidence.grouping import Column, Group, Grouping, group
@@ -34,6 +36,7 @@ __all__ = [
 ]
 
 MEAN_RANK = "mean rank"
+NAMED = 6  # rows or columns in a list of many
 
 
 @dataclass(frozen=True)
@@ -165,6 +168,7 @@ def accuracy_of(found: Basis, extras: Sequence[Extra] = (), view: str = "accurac
     for label, column in zip(found.labels, found.grouping.columns, strict=True):
         cells, seeds = found.cells(column)
         columns.append(cells)
+        notes += remarks.unequal_seeds(label, cells, seeds)
         notes += remarks.not_better(label, seeds, found.baseline_label)
         counts += [int(n) for n in seeds.notna().sum()]
         comparisons = max(comparisons, pairs(seeds))
@@ -184,8 +188,10 @@ def accuracy_of(found: Basis, extras: Sequence[Extra] = (), view: str = "accurac
 
 
 def pairs(seeds: pd.DataFrame) -> int:
-    """Return how many pairs of rows a column compares."""
-    return len(seeds.columns) * (len(seeds.columns) - 1) // 2
+    """Return how many pairs of rows a column compares: those that share two seeds."""
+    known = seeds.notna().to_numpy(int)
+    shared = known.T @ known
+    return int((shared[np.triu_indices(len(shared), 1)] > 1).sum())
 
 
 def mean_rank(labels: Sequence[str], rows: Sequence[Row]) -> tuple[list[Extra], list[str]]:
@@ -194,13 +200,13 @@ def mean_rank(labels: Sequence[str], rows: Sequence[Row]) -> tuple[list[Extra], 
 
     means = means_of(labels, rows)
     ranks = within(means)
-    if len(ranks) < 2 or len(rows) < 2:
+    if len(ranks) < 2 or len(ranks.columns) < 2:
         return [], []
     averages = {str(label): float(ranks[label].mean()) for label in ranks}
     values = [
         Value(f"{averages[row.label]:.2f}", averages[row.label]) if row.label in averages else NONE for row in rows
     ]
-    return [Extra(MEAN_RANK, tuple(values), len(labels))], [ranked_text(MEAN_RANK, means, len(averages))]
+    return [Extra(MEAN_RANK, tuple(values), len(labels))], [ranked_text(MEAN_RANK, means)]
 
 
 def means_of(labels: Sequence[str], rows: Sequence[Row]) -> pd.DataFrame:
@@ -211,16 +217,21 @@ def means_of(labels: Sequence[str], rows: Sequence[Row]) -> pd.DataFrame:
     return pd.DataFrame(found, index=list(labels), dtype=float)
 
 
-def ranked_text(name: str, means: pd.DataFrame, ranked: int) -> str:
-    """Say what is ranked among what, and name the rows and columns without ranks."""
-    known = means.dropna(axis="index", how="all")
-    empty = [str(label) for label in means.index.difference(known.index, sort=False)]
-    lacking = {str(label): [str(column) for column in known.index[known[label].isna()]] for label in known}
-    without = [f"{label} (no number in {', '.join(columns)})" for label, columns in lacking.items() if columns]
-    over = f"{len(known)} column{'' if len(known) == 1 else 's'}"
-    text = f"{name}: over {over}, among {ranked} rows; 1 is best, equal means share the mean of their ranks"
-    text += f"; without a rank: {', '.join(without)}" if without else ""
-    return text + (f"; left out, as no row has a number there: {', '.join(empty)}" if empty else "")
+def ranked_text(name: str, means: pd.DataFrame) -> str:
+    """Say what is ranked among what, and name the rows and columns that are left out."""
+    from bench.evidence.ranks import comparable
+
+    kept = comparable(means)
+    lacking = [str(label) for label in means if label not in kept]
+    empty = [str(label) for label in means.index.difference(kept.index, sort=False)]
+    over = f"{len(kept)} column{'' if len(kept) == 1 else 's'}"
+    text = f"{name}: over {over}, among {len(kept.columns)} rows; 1 is best, equal means share the mean of their ranks"
+    text += f"; without a rank, as they lack a number in a column: {_few(lacking)}" if lacking else ""
+    return text + (f"; columns left out, as a row has no number there: {_few(empty)}" if empty else "")
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
 
 
 def accuracies(grouping: Grouping, column: Column, rule: str = "last", head: str = HEADLINE) -> pd.DataFrame:

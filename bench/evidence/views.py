@@ -99,9 +99,10 @@ def rank(found: Basis) -> Table:
     pairs = zip(found.grouping.columns, found.labels, strict=True)
     datasets = len({dataset for (dataset, _), label in pairs if label in within.index})
     notes = [
-        ranked_text("rank", means, len(within.columns)),
+        ranked_text("rank", means),
         *_friedman(ranks.comparable(means), datasets),
         *remarks.flags([cell for row in rows for cell in row.cells]),
+        *remarks.told(rows, found.rule, found.tuned),
         *found.gaps(),
         *remarks.blind(found.grouping, rows, found.rule, found.head),
     ]

@@ -89,7 +89,10 @@ def to_csv(table: Table) -> str:
             value = extra.values[at]
             note = "; ".join(table.footnotes[number - 1] for number in value.notes)
             told = [*[None] * 8, _inert(extra.name), None, _exact(value.value), _inert(value.text), _inert(note)]
-            write([*map(_inert, [*facts, extra.column, table.rule]), *told])
+            ours = [*facts, extra.column, table.rule]
+            if value.notes:  # somebody else's number, of whose network, head and rule its footnote tells
+                ours = [row.label, row.method, "", "", "", "", extra.column, ""]
+            write([*map(_inert, ours), *told])
     return out.getvalue()
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from bench.commands.words import cell_command
 from bench.data.noisy import spec_of
+from bench.evidence.grouping import group
 from bench.evidence.published import Match, Reference, Setting, Verdict, matching, nearest, rule_of, verdict
 from bench.evidence.records import HEADLINE, accuracy
 from bench.evidence.statistics import mean, sample_sd
@@ -52,19 +53,27 @@ def lines(
     found: derived.Evidence, references: Sequence[Reference], args: argparse.Namespace, otherwise: str = "last"
 ) -> list[Line]:
     """Every cell of the suite, in the order of its rows, with what `args` of `run` would be given to make it alone."""
-    cells: dict[tuple[str, str], list[Planned]] = {}
-    for method in found.methods:
-        for run in found.runs:
-            if run.config.method.name == method:
-                cells.setdefault((method, run.noise), []).append(run)
     made = []
-    for runs in cells.values():
+    for runs in _cells(found):
         command = cell_command(args, runs[0])
         own = [reference for reference in references if reference.method == runs[0].config.method.name]
         matches = [match for reference in own for match in _match(found, runs, reference, otherwise)]
         answers: list[Match | None] = [*nearest(matches)] or [None]
         made += [_line(found, runs, match, otherwise, command) for match in answers]
     return made
+
+
+def _cells(found: derived.Evidence) -> list[list[Planned]]:
+    """The runs of each cell, by the rows of a table: what must not be averaged stands in cells of its own."""
+    configs = {run.run_id: run.config.to_dict() for run in found.runs}
+    summaries = [facts.summary(configs[run_id]) for run_id, facts in found.facts.items()]
+    grouping = group(summaries, methods=found.methods, columns=found.columns, expected=configs)
+    rows = {entry.run_id: row.label for row in grouping.groups for entry in row.entries}
+    order = {row.label: number for number, row in enumerate(grouping.groups)}
+    cells: dict[tuple[str, str], list[Planned]] = {}
+    for run in sorted(found.runs, key=lambda run: order[rows[run.run_id]]):
+        cells.setdefault((rows[run.run_id], run.noise), []).append(run)
+    return list(cells.values())
 
 
 def _asked(reference: Reference | None, run: Planned, otherwise: str) -> tuple[str, str]:

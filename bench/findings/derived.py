@@ -144,6 +144,12 @@ def _makers() -> list[str]:
 
 def table_of(found: Evidence, rule: str, head: str, baseline: str, view: str = "accuracy") -> Table:
     """A table of what was gathered; the views are those of `bench.arguments.evidence`."""
+    table = table_of_records(found, rule, head, baseline, view)
+    return replace(table, notes=(*table.notes, *notes.of(found)))
+
+
+def table_of_records(found: Evidence, rule: str, head: str, baseline: str, view: str = "accuracy") -> Table:
+    """The table without the notes that depend on today's code and on where runs were computed."""
     plan: dict[str, Any] = {
         "methods": found.methods,
         "columns": found.columns,
@@ -180,7 +186,7 @@ def table_of(found: Evidence, rule: str, head: str, baseline: str, view: str = "
     title = found.suite.title or found.suite.name
     inputs = ["table", [[run.run_id, digests.get(run.run_id)] for run in found.runs], plan, view, title]
     table: Table = _once(Table, [*inputs, plain(beside)], computed)
-    return replace(table, notes=(*table.notes, *notes.of(found)))
+    return table
 
 
 def _beside(found: Evidence, view: str) -> list[Any]:

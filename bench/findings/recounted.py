@@ -194,6 +194,7 @@ class Recount:
     def _check_files(self, stem: Path, view: str, rule: str, head: str) -> None:
         """Read numbers of accuracies back by a parser of their own; hold the rest against what would be written now."""
         table = self._table(rule, head, view)
+        records = derived.table_of_records(self.found, rule, head, self.baseline, view)
         numbers = recount.cells(self.groups, rule, head)
         expected = [numbers.get(frozenset(cell.runs)) for _, _, cell in _cells(table) if cell.runs]
         known = [number for number in expected if number is not None]
@@ -205,8 +206,11 @@ class Recount:
                 text = read_regular(path).decode("utf-8")
                 if view == "accuracy" and form != "html":
                     _hold(text, path.suffix, table, [number for number in known if number.n])
-                if _body(text, path.suffix) != _body(derived.text_of(table, form), path.suffix):
+                due = derived.text_of(table, form)
+                if _body(text, path.suffix) != _body(due, path.suffix):
                     raise ValueError("its rows are not those of the records")
+                if missing := _said_of(records, form, due) - _lines(text):
+                    raise ValueError(f"it does not say: {min(missing):.120}")
                 self.report.count("written tables")
             except FileNotFoundError:  # thrown away
                 continue
@@ -232,6 +236,15 @@ def _body(text: str, suffix: str) -> list[str]:
     if suffix == ".html":
         return re.findall(r"<h2>.*?</h2>|<thead>.*?</thead>|<tbody>.*?</tbody>", text, flags=re.DOTALL)
     return [line for line in text.splitlines() if line.startswith(("|", "**", r"\textbf{")) or " & " in line]
+
+
+def _said_of(records: Table, form: str, due: str) -> set[str]:
+    """Lines of a table besides its rows, without those on today's code: a later one may say these otherwise."""
+    return _lines(derived.text_of(records, form)) & _lines(due)
+
+
+def _lines(text: str) -> set[str]:
+    return {line for line in text.splitlines() if line.strip()}
 
 
 def _cells(table: Table, part: Part | None = None) -> Iterator[tuple[str, str, Cell]]:

@@ -130,10 +130,10 @@ class _Maker:
     def _ranked(self, table: Table) -> list[Line]:
         import pandas as pd
 
-        from bench.evidence.ranks import average_ranks
+        from bench.evidence.ranks import average_ranks, comparable
 
         means = pd.DataFrame({row.label: [cell.mean for cell in row.cells] for row in table.rows}, dtype=float)
-        ranks = {str(label): float(rank) for label, rank in average_ranks(means).items() if rank == rank}
+        ranks = {str(label): float(rank) for label, rank in average_ranks(comparable(means)).items() if rank == rank}
         lines = [self._line(row, ranks.get(row.label)) for row in table.rows]
         return sorted(lines, key=lambda line: (line.rank is None, line.rank or 0.0))
 

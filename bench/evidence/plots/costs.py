@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from bench.evidence.costs import passes
+from bench.evidence.costs import kept, passes
 from bench.evidence.curves import Source, grouped
 from bench.evidence.grouping import Column, Grouping
 from bench.evidence.plots import canvas, points
@@ -80,7 +80,7 @@ def _finished(grouping: Grouping) -> list[Payload]:
 def _points(grouping: Grouping, column: Column, measure: Callable[[Payload], float | None]) -> dict[str, Point]:
     found = {}
     for row in grouping.groups:
-        runs = row.runs(column)
+        runs = kept(row, column)  # as the table of costs has it
         costs = [value for run in runs if (value := measure(run)) is not None]
         if costs and len(costs) == len(runs) and (one := points.point(sum(costs) / len(costs), runs)) is not None:
             found[row.label] = one

@@ -31,10 +31,10 @@ BAR = 0.075  # inches between two bars
 
 
 def critical_difference(source: Source) -> Figure:
-    """Draw mean ranks over the settings in which every row has a number; Nothing for fewer than three settings."""
+    """Draw mean ranks over settings in which all these rows have a number; Nothing for fewer than three settings."""
     grouping = grouped(source)
     table = means(grouping)
-    complete = ranks.complete(table)
+    complete = ranks.comparable(table)
     datasets = len({str(setting).split(" · ")[0] for setting in complete.index})
     if refused := ranks.refusal(len(complete), len(complete.columns), datasets):
         raise Nothing(refused)
@@ -46,9 +46,11 @@ def critical_difference(source: Source) -> Figure:
         str(setting).split(" · ")[1] if datasets == 1 else str(setting)
         for setting in table.index.difference(complete.index)
     ]
+    lacking = [str(label) for label in table.columns.difference(complete.columns, sort=False)]
     notes = [
         f"ranks of mean accuracy after the last epoch (1 is best), {ranks.settings_text(len(complete), datasets)}",
         f"left out because a method has no number there: {_some(left)}" if left else "",
+        f"without a rank, having no number in a setting: {_some(lacking)}" if lacking else "",
         f"CD: critical difference of Nemenyi's test at {ALPHA:g}; a bar joins methods that it does not separate",
         friedman.text + ("" if friedman.p < ALPHA else ": no method is shown to differ from any other"),
     ]

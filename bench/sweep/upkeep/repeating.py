@@ -141,11 +141,18 @@ def _excuse(stored: Record, payload: Mapping[str, Any], provenance: Mapping[str,
     """Why a repetition may differ: other code, or another processor or library. "" if it may not."""
     reasons = ["it was made by other code"] if any(stored.payload[name] != payload[name] for name in CODE) else []
     now = provenance["attempts"][-1]
-    for name in WITH:
-        before = {attempt[name]: None for attempt in stored.provenance.get("attempts", []) if name in attempt}
-        if other := [str(value) for value in before if value != now.get(name)]:
-            reasons.append(f"it was made with {name} {', '.join(other)}, and here is {now.get(name)}")
+    for name in (*WITH, "instructions"):
+        before = {_with(attempt, name): None for attempt in stored.provenance.get("attempts", [])}
+        if other := [str(value) for value in before if value not in (None, _with(now, name))]:
+            reasons.append(f"it was made with {name} {', '.join(other)}, and here is {_with(now, name)}")
     return "; ".join(reasons)
+
+
+def _with(attempt: Mapping[str, Any], name: str) -> Any:
+    """What an attempt computed with; the instructions are those of the processor that torch used, None on a GPU."""
+    if name == "instructions":
+        return (attempt.get("cpu") or {}).get("kernels") if attempt.get("device_kind", "cpu") == "cpu" else None
+    return attempt.get(name)
 
 
 def difference(stored: Any, again: Any, where: str = "") -> str:
