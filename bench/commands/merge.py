@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from bench.commands.table import INTEGRITY
+from bench.data import places
 from bench.printable import printable
 from bench.sharing import archive
 from bench.sweep.job import Exit
@@ -25,8 +26,9 @@ def main(args: argparse.Namespace) -> int:
         merge.done.refused += refused
         stopped = ""
         try:
-            for source in sources:
-                merge.add(source)
+            for source, (folder, path) in zip(sources, unpacked, strict=True):
+                stranger = folder != path  # an archive may come from anybody
+                merge.add(source, places.check if stranger else lambda config: None)
         except KeyboardInterrupt:
             stopped = "interrupted"
         except OSError as error:  # a full disk, above all

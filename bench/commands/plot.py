@@ -5,6 +5,7 @@ import sys
 
 from bench.commands.select import data_dir_of
 from bench.findings import everything, figures
+from bench.printable import printable
 from bench.sweep.records.store import Store
 
 
@@ -16,6 +17,8 @@ def main(args: argparse.Namespace) -> int:
     store = Store(args.results)
     found = everything.asked(args, store)
     suite = found.suite
+    if found.alarms():
+        print(printable("\n".join(found.alarms())), file=sys.stderr)
     if not found.payloads:
         raise ValueError(f"no run of {suite.name!r} is done under {args.results}: nothing to draw")
     folder = args.out.resolve() if args.out and args.out.is_symlink() else args.out  # one's own link may be followed

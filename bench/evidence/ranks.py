@@ -1,8 +1,8 @@
 """Methods ranked within each setting: mean ranks, Friedman's test, Nemenyi's critical difference.
 
 N settings (blocks), each with one number a method, its mean over seeds; k methods. Rank 1 is the highest number, ties
-share the mean of their ranks. Demšar, JMLR 7 (2006); F form: Iman and Davenport, 1980. Ranks of different sets of methods
-don't compare, so where a method has no number in a setting, one of the two is left out: see `comparable`.
+share the mean of their ranks. Demšar, JMLR 7 (2006); F form: Iman and Davenport, 1980. Ranks of different sets of
+methods don't compare, so where a method has no number in a setting, one of the two is left out: see `comparable`.
 """
 
 from __future__ import annotations
@@ -65,12 +65,17 @@ def average_ranks(means: pd.DataFrame) -> pd.Series[float]:
 def comparable(means: pd.DataFrame) -> pd.DataFrame:
     """Return settings (rows) and methods (columns) of which each method has a number in each setting.
 
-    Left out are either all settings in which a method lacks one, or all methods that lack one: whichever keeps more
-    numbers, and two methods at least if it can.
+    As long as numbers are missing, the setting or the method is left out that lacks the largest share of its own; of
+    equals the setting, and the first one.
     """
-    known = means.dropna(axis="index", how="all").dropna(axis="columns", how="all")
-    settings, methods = known.dropna(axis="index", how="any"), known.dropna(axis="columns", how="any")
-    return max(settings, methods, key=lambda kept: (len(kept) > 0 and len(kept.columns) > 1, kept.size))
+    kept = means
+    while (missing := kept.isna()).to_numpy().any():
+        settings, methods = missing.mean(axis="columns"), missing.mean(axis="index")
+        if settings.max() >= methods.max() - SAME:
+            kept = kept.drop(index=settings.index[int(settings.to_numpy().argmax())])
+        else:
+            kept = kept.drop(columns=methods.index[int(methods.to_numpy().argmax())])
+    return kept
 
 
 def within(means: pd.DataFrame) -> pd.DataFrame:

@@ -186,19 +186,18 @@ def gaps(groups: Iterable[Sequence[Run]], head: str) -> dict[frozenset[str], Num
 def ranks(means: Mapping[str, Sequence[float | None]]) -> dict[str, list[float | None]]:
     """The rank of each row in each column, given its mean there; 1 is the highest, equal means share the mean rank.
 
-    Every row that ranks has a mean in every column that counts. Where means are missing, either the columns that lack
-    one are left out or the rows that do, whichever keeps more means and two rows; the columns if both do alike.
+    Every row that ranks has a mean in every column that counts: until then the column or row goes that lacks the
+    largest share of its means; of equals the column, and the first one.
     """
     width = max(map(len, means.values()), default=0)
-    some = {label: row for label, row in means.items() if any(mean is not None for mean in row)}
-    used = [column for column in range(width) if any(row[column] is not None for row in some.values())]
-    kept = [column for column in used if all(row[column] is not None for row in some.values())]
-    full = {label: row for label, row in some.items() if all(row[column] is not None for column in used)}
-    by_columns, by_rows = (len(some), len(kept)), (len(full), len(used))
-    if _worth(by_rows) > _worth(by_columns):
-        kept = used
-    else:
-        full = some
+    full, kept = dict(means), list(range(width))
+    while any(row[column] is None for row in full.values() for column in kept):
+        lacks = [Fraction(sum(row[column] is None for row in full.values()), len(full)) for column in kept]
+        needs = {label: Fraction(sum(row[c] is None for c in kept), len(kept)) for label, row in full.items()}
+        if max(lacks) >= max(needs.values()):
+            del kept[lacks.index(max(lacks))]
+        else:
+            del full[max(needs, key=lambda label: needs[label])]
     found: dict[str, list[float | None]] = {}
     for label, row in full.items() if len(full) > 1 and kept else ():
         found[label] = [None] * width
@@ -207,11 +206,6 @@ def ranks(means: Mapping[str, Sequence[float | None]]) -> dict[str, list[float |
             above, equal = sum(gap > SAME for gap in others), sum(abs(gap) <= SAME for gap in others)
             found[label][column] = above + (equal + 1) / 2
     return found
-
-
-def _worth(size: tuple[int, int]) -> tuple[bool, int]:
-    rows, columns = size
-    return rows > 1 and columns > 0, rows * columns
 
 
 def _number(runs: Sequence[Run], rule: str, head: str) -> Number:

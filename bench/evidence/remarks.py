@@ -63,8 +63,6 @@ def flags(cells: Sequence[Cell]) -> list[str]:
 
 def limits(counts: Sequence[int], comparisons: int) -> list[str]:
     """Say what so many seeds can show."""
-    if not comparisons:
-        return []
     testable = [n for n in counts if n > 1]
     usual = max(sorted(set(testable or counts)), key=(testable or counts).count)
     notes = [limits_text(usual, comparisons)]
@@ -73,11 +71,23 @@ def limits(counts: Sequence[int], comparisons: int) -> list[str]:
     return notes
 
 
-def unequal_seeds(column: str, cells: Sequence[Cell], seeds: pd.DataFrame) -> list[str]:
-    """Say where rows have other seeds than others, although none of their planned runs is missing."""
-    if len(seeds.columns) < 2 or not seeds.isna().any(axis=None) or any(cell.n < cell.planned for cell in cells):
+def unequal_seeds(column: str, cells: Mapping[str, Cell], seeds: pd.DataFrame) -> list[str]:
+    """Say where rows have other seeds than others, and whom no test could hold against the highest mean for that."""
+    if len(seeds.columns) < 2 or not seeds.isna().any(axis=None):
         return []
-    return [f"{column}: rows have different seeds; means and the highest one are of the runs that each row has"]
+    notes = []
+    if all(cell.n == cell.planned for cell in cells.values()):  # else the counts tell it
+        notes.append(
+            f"{column}: rows have different seeds; means and the highest one are of the runs that each row has"
+        )
+    best = next((label for label, cell in cells.items() if cell.best), None)
+    if best is None and max(seeds.notna().sum()) > 1:
+        return [*notes, f"{column}: no marks, as the highest mean shares no two seeds with another row"]
+    if best is not None:
+        alone = [str(name) for name in seeds if (seeds[best].notna() & seeds[name].notna()).sum() < 2]
+        if alone:
+            notes.append(f"{column}: not tested for want of two seeds that {best} has too: {', '.join(alone)}")
+    return notes
 
 
 def not_better(column: str, seeds: pd.DataFrame, baseline: str | None) -> list[str]:

@@ -164,19 +164,21 @@ def accuracy_of(found: Basis, extras: Sequence[Extra] = (), view: str = "accurac
     """Return the table of accuracies and mean ranks, with `extras` behind these; `said` are notes on them."""
     columns, notes = [], []
     counts: list[int] = []
-    comparisons = 0
+    comparisons = rivals = 0
     for label, column in zip(found.labels, found.grouping.columns, strict=True):
         cells, seeds = found.cells(column)
         columns.append(cells)
-        notes += remarks.unequal_seeds(label, cells, seeds)
+        notes += remarks.unequal_seeds(
+            label, {r.label: c for r, c in zip(found.grouping.groups, cells, strict=True)}, seeds
+        )
         notes += remarks.not_better(label, seeds, found.baseline_label)
         counts += [int(n) for n in seeds.notna().sum()]
-        comparisons = max(comparisons, pairs(seeds))
+        comparisons, rivals = max(comparisons, pairs(seeds)), max(rivals, len(seeds.columns))
     rows = found.rows(columns)
     ranked, about = mean_rank(found.labels, rows)
     notes = [
         *remarks.legend(rows, found.rule, comparisons, found.tuned),
-        *remarks.limits(counts, comparisons),
+        *(remarks.limits(counts, comparisons) if rivals > 1 else []),
         *about,
         *said,
         *notes,

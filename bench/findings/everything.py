@@ -14,6 +14,8 @@ from bench.arguments import parser
 from bench.commands.select import planned
 from bench.data import datasets
 from bench.data.noisy import spec_of
+from bench.data.places import OWN
+from bench.files import check_name
 from bench.findings import derived
 from bench.sweep.planning import grid
 from bench.sweep.planning.grid import Planned, Suite
@@ -76,7 +78,8 @@ def _suite(store: Store, runs: Sequence[Planned]) -> Suite:
 
 
 def _run(config: cfg.RunConfig, run_id: str, known: Callable[[str], datasets.DatasetInfo | None]) -> Planned:
-    method = derived.described(config.method.name)
+    # a record may be anybody's: a name that is a place, such as "file.py:Class", would be looked for and run
+    method = derived.described(check_name("method", config.method.name))
     data = _dataset(config, known(config.dataset.name))
     defaults = defaults_of(config, method)
     networks = method.num_networks if method else 1
@@ -94,6 +97,8 @@ def defaults_of(config: cfg.RunConfig, method: MethodInfo | None) -> dict[str, A
 
 
 def _known(name: str, data_dir: Path | None) -> datasets.DatasetInfo | None:
+    if name not in datasets.available() and (data_dir is None or not OWN.fullmatch(name)):
+        return None  # where else it lies only the record says
     try:
         return datasets.info(name, data_dir)
     except ValueError:  # somebody's own files

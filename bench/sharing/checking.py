@@ -15,11 +15,12 @@ from typing import Any, NamedTuple
 
 from bench import cache
 from bench import config as cfg
+from bench.data import places
 from bench.evidence import records, recount
 from bench.evidence.records import HEADLINE, RULES, Summary
 from bench.files import canonical, check_name, read_regular, sha256
 from bench.fingerprint import method_code, sources
-from bench.sharing import archive, beside, places, protocol
+from bench.sharing import archive, beside, protocol
 from bench.sharing.protocol import Protocol
 from bench.sharing.submission import RAW, Submission
 from bench.sharing.told import Told, check_shape, gaps, told_by

@@ -19,7 +19,7 @@ from bench.evidence.cells import Cell, Row, Table
 from bench.evidence.footnoted import NOTHING
 from bench.evidence.writers import to_html
 from bench.files import canonical
-from bench.findings import derived, figures
+from bench.findings import compared, derived, figures
 from bench.sweep.records.result import run_id_of_bytes, seal
 from bench.sweep.records.store import Store
 
@@ -52,7 +52,10 @@ def test_a_table_that_must_be_complete_names_how_many_are_missing(table, trained
     path.write_bytes(path.read_bytes()[:-9])
     assert table("--require-complete")[:2] == (3, "")
     words = ("--require-complete", "--allow-incomplete", "--view", "rank")
-    assert table(*words) == (1, "", "no table: 2 of 8 planned runs are missing (1 damaged, 1 not run)\n")
+    code, out, err = table(*words)
+    assert (code, out) == (1, "")
+    assert str(path) in err
+    assert err.endswith("no table: 2 of 8 planned runs are missing (1 damaged, 1 not run)\n")
 
 
 def test_a_view_of_all_takes_no_word_on_one(table):
@@ -172,7 +175,8 @@ def test_everything_keeps_data_sets_and_strange_methods_apart(trained, runs, say
     (own,) = (row for row in rows if row["method"] == "mine.Own" and row["n"] == "1")
     assert own["column"].startswith("mine.npz · ")
     ranks = {row["method"]: row["text"] for row in rows if row["part"] == "mean rank"}
-    assert set(ranks.values()) == {"–"}  # no row has run on both
+    assert ranks.pop("mine.Own") == "–"  # which has run elsewhere
+    assert set(ranks.values()) == {"1.00", "2.00"}
 
 
 def test_everything_names_a_damaged_config_and_goes_on_where_that_is_allowed(trained, runs, say):
@@ -240,9 +244,47 @@ def test_g21_written_views_with_another_digit_are_named(table, trained, suite, s
     assert wrong == {f"WRONG {path}: stale or changed: its rows are not those of the records" for path in changed}
 
 
+@pytest.mark.parametrize("form", ["md", "tex", "html"])
+def test_a_note_with_another_digit_is_named(table, trained, suite, say, form):
+    table("--view", "rank")
+    path = next(trained.glob(f"tables/*/rank.{form}"))
+    text = path.read_text()
+    at = re.search(r"among (\d) rows", text).start(1)
+    path.write_text(f"{text[:at]}9{text[at + 1 :]}")
+    code, out, _ = say("verify", *suite, "--results", trained)
+    assert code == 3
+    assert f"WRONG {path}: stale or changed: it does not say: " in out
+
+
+def test_a_table_against_another_baseline_is_printed_and_nothing_beside_the_records_tells_of_it(
+    table, trained, suite, say
+):
+    before = {path: path.read_bytes() for path in trained.glob("tables/*/*")}
+    code, out, _ = table("--view", "cost", "--baseline", "dml")
+    assert code == 0
+    assert "ratios are to dml" in out
+    assert {path: path.read_bytes() for path in trained.glob("tables/*/*")} == before
+    assert say("verify", *suite, "--results", trained)[0] == 0
+
+
+def test_repro_averages_no_runs_that_a_table_keeps_apart(trained, runs, suite):
+    run = next(run for run in runs if run.config.method.name == "dml")
+    path = trained / "runs" / run.run_id / "result.json"
+    record = json.loads(path.read_bytes())
+    record["payload"]["device_kind"] = "cuda"
+    path.write_bytes(seal(record["payload"], record["provenance"]))
+    args = cli.parser().parse_args(["run", *suite, "--results", str(trained)])
+    found = derived.gather(Store(trained), *planned(args))
+    lines = [line for line in compared.lines(found, [], args) if (line.method, line.noise) == ("dml", run.noise)]
+    assert sorted(line.n for line in lines) == [1, 1]
+
+
 def test_ranks_by_the_second_road():
     ranks = recount.ranks({"a": [3.0, None, 5.0], "b": [3.0, None, 4.0], "late": [None, None, 9.0]})
     assert ranks == {"a": [1.5, None, 1.0], "b": [1.5, None, 2.0]}
+    # a column that two of three lack goes, and with it nobody; a row that lacks one of three goes for the other two
+    ranks = recount.ranks({"a": [3.0, 1.0, 5.0], "b": [2.0, 2.0, None], "c": [1.0, 3.0, None]})
+    assert ranks == {"a": [1.0, 3.0, None], "b": [2.0, 2.0, None], "c": [3.0, 1.0, None]}
     assert recount.ranks({"a": [1.0], "b": [None]}) == {}
 
 
@@ -252,7 +294,7 @@ def test_a_page_is_sorted_by_its_headings_and_asks_for_nothing(table, tmp_path, 
     page = opened(path)
     names = page.locator("tbody th")
     assert names.all_inner_texts() == ["ce", "dml"]
-    heading = page.get_by_role("button", name="hours/run")
+    heading = page.get_by_role("button", name="passes").first  # which are counted, and do not depend on the hour
     heading.click()
     heading.click()
     assert names.all_inner_texts() == ["dml", "ce"]

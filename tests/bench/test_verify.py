@@ -86,7 +86,7 @@ def test_a_sound_suite_passes_and_says_what_was_checked(trained, suite, say):
         "per-sample tables": 8,
         "tables": 34,
         "cells": 256,
-        "ranks": 70,
+        "ranks": 60,
         "manifests": 2,
         "written tables": 4,
     }

@@ -10,6 +10,7 @@ from typing import Any
 from bench.arguments import parser
 from bench.commands.select import planned
 from bench.commands.words import command as written
+from bench.data import places
 from bench.files import canonical
 from bench.sweep.planning.grid import Planned
 
@@ -26,6 +27,8 @@ def cells(runs: Sequence[Planned]) -> list[list[Planned]]:
 
 def command(args: argparse.Namespace, runs: Sequence[Planned]) -> str | None:
     """The command that plans exactly these runs of one cell; None where the words found would plan others."""
+    if any(not _safe(run) for run in runs):
+        return None
     plain = _plain(args, runs)
     if any(value.startswith("-") for value in plain[1::2]):  # a name that would be taken for an option
         return None
@@ -40,6 +43,15 @@ def command(args: argparse.Namespace, runs: Sequence[Planned]) -> str | None:
         return written(parser().parse_args(["run", *words]), "run", resolve=False)
     except (ValueError, OSError, SystemExit):  # its data or its method are not at hand, or a value has no spelling
         return None
+
+
+def _safe(run: Planned) -> bool:
+    """Whether trying a command would look at no code and no place that a record, maybe a stranger's, chooses."""
+    try:
+        places.check(run.config)
+    except ValueError:
+        return False
+    return ":" not in run.spec
 
 
 def _plain(args: argparse.Namespace, runs: Sequence[Planned]) -> list[str]:

@@ -14,7 +14,8 @@ from functools import partial
 from pathlib import Path
 
 import noise
-from bench.files import NAME_PATTERN, canonical, parse, read_regular, sha256
+from bench.config import RunConfig
+from bench.files import NAME_PATTERN, canonical, check_name, parse, read_regular, sha256
 from bench.sweep.records.result import open_result
 from bench.sweep.records.store import Busy, Conflict, RunFolder, Store
 from bench.sweep.upkeep.finished import DIGEST, Finished, copy, files_of, inspect, names_of, payload_of, put, read
@@ -73,8 +74,11 @@ class Merge:
         self._planned: dict[Path, bytes] = {}  # of a dry run: what would have been written
         self._payloads: dict[str, str] = {}  # of a dry run: run_id -> digest of the payload that would be there
 
-    def add(self, source: Store) -> None:
-        """Bring in what a results folder holds: labels and suites before the runs that rest on them."""
+    def add(self, source: Store, check: Callable[[RunConfig], object] = lambda config: None) -> None:
+        """Bring in what a results folder holds: labels and suites before the runs that rest on them.
+
+        A run is refused if `check` of its configuration raises ValueError.
+        """
         self._labels(source)
         self._suites(source)
         run_ids = source.run_ids()
@@ -82,6 +86,10 @@ class Merge:
         for run_id in run_ids:
             try:
                 finished = inspect(source.run(run_id))
+                if finished is not None:
+                    config = RunConfig.from_dict(finished.result.payload["config"])
+                    check_name("method", config.method.name)  # no place of code, which a later command might look at
+                    check(config)
                 if finished is None:
                     self.done.unfinished += 1
                 elif self.dry_run:

@@ -236,3 +236,21 @@ def test_tables_start_without_what_they_do_not_need():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_rows_of_different_seeds_are_told_and_whoever_shares_none_with_the_best_is_not_called_worse(make):
+    runs = [make("a", seed, (90 + seed,)) for seed in range(3)] + [
+        make("b", seed, (80 + 2 * seed,)) for seed in range(2)
+    ]
+    notes = accuracy_table(runs).notes
+    assert any(
+        "rows have different seeds; means and the highest one are of the runs that each row has" in n for n in notes
+    )
+    late = [make("late", seed, (10 + seed,)) for seed in (7, 8)]
+    table = accuracy_table([*runs, *late])
+    assert any("not tested for want of two seeds that a has too: late" in note for note in table.notes)
+    assert any(
+        "Holm" not in note and "not separable from it (paired t over shared seeds, p" in note for note in table.notes
+    )
+    apart = accuracy_table([run for run in runs if run["config"]["method"]["name"] == "a"] + late)
+    assert any("no marks, as the highest mean shares no two seeds with another row" in note for note in apart.notes)

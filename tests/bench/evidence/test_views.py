@@ -76,14 +76,23 @@ def test_a_row_that_lacks_a_column_has_no_rank_and_is_named(ranked, make):
     table = accuracy_table([*ranked, late])
     assert extra(table, "mean rank")["late"].number == DASH
     assert extra(table, "mean rank")["a"].value == pytest.approx(3.5 / 3)  # as if it were not there
-    assert any("without a rank: late (no number in symmetric 50%, symmetric 80%)" in note for note in table.notes)
+    assert any("without a rank, as they lack a number in a column: late" in note for note in table.notes)
 
 
 def test_a_column_that_nobody_has_run_costs_no_rank(ranked, make):
     planned = {make.run_id(c): c for c in (make.config("a", noise={"rate": 0.9}),)}
     table = accuracy_table(ranked, expected=planned)
     assert extra(table, "mean rank")["a"].value == pytest.approx(3.5 / 3)
-    assert any("left out, as no row has a number there: symmetric 90%" in note for note in table.notes)
+    assert any("columns left out, as a row has no number there: symmetric 90%" in note for note in table.notes)
+
+
+def test_a_column_that_most_rows_lack_is_left_out_for_all(ranked, make):
+    """Of 3 + 1 columns and 3 rows one has run in the last: what it lacks least is left out, and nobody loses a rank."""
+    table = accuracy_table([*ranked, make("a", 0, (99,), noise={"rate": 0.9})])
+    assert [value.number for value in extra(table, "mean rank").values()] == [
+        value.number for value in extra(accuracy_table(ranked), "mean rank").values()
+    ]
+    assert any("columns left out, as a row has no number there: symmetric 90%" in note for note in table.notes)
 
 
 @pytest.mark.parametrize("count", [1, 2])

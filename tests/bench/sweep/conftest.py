@@ -60,7 +60,7 @@ class Odd(LossMethod):
         if self.order.startswith("signal "):
             number = int(self.order.split()[1])
             os.kill(os.getpid(), number)
-            time.sleep(30 if number in (signal.SIGKILL, signal.SIGSTOP) else 0.1)  # else it is looked for after the batch
+            time.sleep(30 if number in (signal.SIGKILL, signal.SIGSTOP) else 0.1)  # others are looked for later
         elif self.order == "segfault":
             ctypes.string_at(0)
         elif self.order.startswith("leave "):
