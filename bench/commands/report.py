@@ -40,10 +40,10 @@ def main(args: argparse.Namespace) -> int:
     if not found.facts:
         raise ValueError(f"no run of {found.suite.name!r} is done under {args.results}: nothing to report")
     path = args.out or store.tables / found.suite.name / "report.html"
-    if path.suffix not in (".html", ".htm"):
-        raise ValueError(f"--out is a page, FILE.html; got {path}")
     if path.is_dir() and not path.is_symlink():
         raise ValueError(f"--out must be a file, and {path} is a folder")
+    if path.suffix not in (".html", ".htm"):
+        raise ValueError(f"--out is a page, FILE.html; got {path}")
     baseline = baseline_of(args, found.suite, found.runs)
     data = page_of(Subject(args, store, found, baseline)).encode()
     make_folder(path.parent.resolve() if args.out else path.parent)  # one's own link may be followed

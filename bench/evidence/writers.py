@@ -157,13 +157,16 @@ _LATEX = str.maketrans(
 _BEYOND = 0x180  # letters of Latin scripts compile everywhere; what follows has no glyph in most fonts of LaTeX
 
 
+LATEX_NEEDS = r"% \usepackage{booktabs}; where it is wider than the page: \resizebox{\linewidth}{!}{\input{...}}"
+
+
 def to_latex(table: Table) -> str:
     r"""Return tabulars that need the package booktabs alone, with the notes below them.
 
-    The best mean is bold and starred, one not separable from it bold and underlined.
+    The best mean is bold and starred, one not separable from it bold with an equals sign.
     """
     notes = [f"{name}: {value}" for name, value in table.header.items()] + [*table.notes, *table.numbered()]
-    lines = [r"\begin{tabular}{@{}l@{}}"]
+    lines = [LATEX_NEEDS, r"\begin{tabular}{@{}l@{}}"]
     for block in table.blocks():
         headings = (*FACTS, *(column.heading for column in block.columns))
         if block.title:
@@ -198,7 +201,7 @@ def _latex(text: str) -> str:
 def _latex_cell(cell: Cell | Value) -> str:
     number = _latex(cell.number)
     if isinstance(cell, Cell) and cell.strong:
-        number = rf"\textbf{{{number}}}" if cell.best else rf"\underline{{\textbf{{{number}}}}}"
+        number = rf"\textbf{{{number}}}"
     return " ".join(part for part in (number, _latex(cell.count), _latex(cell.mark)) if part)
 
 

@@ -244,7 +244,7 @@ def _notes(answer: Answer) -> list[str]:
         )
         told.append(limits_text(counts.most_common(1)[0][0], tests))
     if answer.images:
-        told.append("new seeds and new images: both drawn again, 95 %, on the wide side; after the last epoch")
+        told.append("new seeds and new images: 95 %, by t, for other seeds and other test images; on the wide side")
     if answer.no_images:
         told.append(f"no interval over new images: {answer.no_images}")
     if any(cost.runs for cost in answer.costs.values()):

@@ -69,7 +69,8 @@ def cost(source: Source, hours: Hours | None = None, device: str = "") -> Figure
         said = points.said(every, canvas.runs_text(grouping, [one.runs for one in every]), bars)
         line = "grey line: rows that no other beats in both" if len(grouping.groups) > 1 else ""
         clock = f"hours on {device}" if device and timed is not None else ""
-        canvas.note(figure, *said, line, clock)
+        apart = any(shift for found in drawn.values() for shift in _side_by_side(found).values())
+        canvas.note(figure, *said, line, "points of nearly equal cost are moved apart" if apart else "", clock)
     return figure
 
 

@@ -1,7 +1,5 @@
 """Tests on images against enumeration, formulas, a plain bootstrap, and their error rates under the null."""
 
-import time
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -66,36 +64,33 @@ def runs(rng, seeds, images, offsets=0.0):
     return np.where(hard, rng.random((seeds, images)) < chance, True)
 
 
-def test_the_interval_is_that_of_a_plain_bootstrap():
-    rng = np.random.default_rng(29)
-    a, b = runs(rng, 4, 60), runs(rng, 4, 60)
-    d = a.astype(float) - b
-    plain = [d[rng.integers(4, size=4)][:, rng.integers(60, size=60)].mean() for _ in range(20_000)]
-    step = 1.01 / 240  # means of 4 seeds and 60 images are multiples of it
-    for level, ends in ((0.95, [0.025, 0.975]), (0.5, [0.25, 0.75])):
-        found = two_way_interval(a, b, repeats=20_000, level=level)
-        assert found == pytest.approx(tuple(np.quantile(plain, ends)), abs=step)
+def test_the_interval_by_hand():
+    """Seed means of the difference are .5 and .25, image means 1, .5, 0, 0: t(1) = 12.7062, half of both variances."""
+    a = np.array([[1, 1, 0, 0], [1, 0, 0, 0]], bool)
+    b = np.zeros((2, 4), bool)
+    error = (0.03125 / 2 + (0.625**2 + 0.125**2 + 2 * 0.375**2) / 3 / 4) ** 0.5
+    half = 12.7062047 * error
+    assert two_way_interval(a, b) == pytest.approx((0.375 - half, 0.375 + half))
 
 
-def test_the_interval_has_the_width_that_the_variance_of_a_two_way_bootstrap_gives():
+def test_the_interval_is_never_narrower_than_that_over_seeds_alone():
     rng = np.random.default_rng(31)
-    a, b = runs(rng, 20, 500, 0.02), runs(rng, 20, 500, 0.02)
-    d = a.astype(float) - b
-    rows, columns = d.mean(axis=1, keepdims=True), d.mean(axis=0, keepdims=True)
-    rest = d - rows - columns + d.mean()
-    low, high = two_way_interval(a, b)
-    sd = (rows.var() / 20 + columns.var() / 500 + rest.var() / 10_000) ** 0.5
-    assert (high - low) / (2 * 1.96 * sd) == pytest.approx(1, abs=0.03)
-    assert (high + low) / 2 == pytest.approx(d.mean(), abs=0.1 * sd)
+    for offsets in (0.0, 0.1):
+        a, b = runs(rng, 4, 200, offsets), runs(rng, 4, 200, offsets)
+        low, high = two_way_interval(a, b)
+        alone = t_interval(a.mean(1) - b.mean(1))
+        assert low <= alone[0]
+        assert high >= alone[1]
+        assert (low + high) / 2 == pytest.approx(a.mean() - b.mean())
 
 
-@pytest.mark.parametrize("offsets", [0, 0.004])
+@pytest.mark.parametrize("offsets", [0, 0.004, 0.08])
 def test_the_interval_holds_the_true_difference_at_least_as_often_as_it_claims(offsets):
     rng = np.random.default_rng(37)
     held = 0
-    for _ in range(200):
-        a, b = runs(rng, 5, 2000, offsets), runs(rng, 5, 2000, offsets)
-        low, high = two_way_interval(a, b, repeats=400)
+    for _ in range(200):  # three seeds, which is where a bootstrap holds in .76 if they differ much
+        a, b = runs(rng, 3, 2000, offsets), runs(rng, 3, 2000, offsets)
+        low, high = two_way_interval(a, b)
         held += low <= 0 <= high
     assert held / 200 >= 0.95 - 2 * (0.95 * 0.05 / 200) ** 0.5
 
@@ -107,8 +102,7 @@ def test_heads_of_a_run_count_as_their_mean():
     assert low < a.mean() - b.mean() < high
     assert two_way_interval(b, b) == (0, 0)
     assert two_way_interval(a, np.stack([a, a, a], axis=1)) == (0, 0)
-    twice = two_way_interval(np.stack([a, a], axis=1), b)
-    assert twice == pytest.approx((low, high), abs=0.003)
+    assert two_way_interval(np.stack([a, a], axis=1), b) == pytest.approx((low, high))
 
 
 def test_one_seed_has_no_interval_for_its_spread_is_unknown():
@@ -117,21 +111,11 @@ def test_one_seed_has_no_interval_for_its_spread_is_unknown():
     assert t_interval([0.5]) is None
 
 
-def test_the_interval_repeats_changes_sign_with_the_order_and_depends_on_its_seed():
+def test_the_interval_changes_sign_with_the_order():
     rng = np.random.default_rng(43)
     a, b = runs(rng, 5, 400), runs(rng, 5, 400)
-    assert two_way_interval(a, b) == two_way_interval(a, b)
-    assert two_way_interval(a, b, seed=1) != two_way_interval(a, b)
     low, high = two_way_interval(a, b)
-    assert two_way_interval(b, a) == pytest.approx((-high, -low), abs=0.003)
-
-
-def test_five_seeds_of_ten_thousand_images_take_a_second():
-    rng = np.random.default_rng(47)
-    a, b = runs(rng, 5, 10_000), runs(rng, 5, 10_000)
-    start = time.process_time()
-    two_way_interval(a, b)
-    assert time.process_time() - start < 1
+    assert two_way_interval(b, a) == pytest.approx((-high, -low))
 
 
 def test_the_share_of_discordant_images_is_averaged_over_seeds():
