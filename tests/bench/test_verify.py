@@ -555,7 +555,7 @@ def test_g2_trained_again_a_run_gives_the_same_bytes_and_a_lie_is_named(trained,
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(temporary))
-    honest, lied, other_code, elsewhere = runs[:4]
+    honest, lied, other_code, elsewhere, older = runs[:5]
 
     def lie(payload: dict[str, Any], _: object) -> None:
         payload["history"][0]["loss"][0] += 1.0
@@ -563,7 +563,8 @@ def test_g2_trained_again_a_run_gives_the_same_bytes_and_a_lie_is_named(trained,
     reseal(trained, lied, lie)
     reseal(trained, other_code, lambda payload, _: (lie(payload, _), payload.update(code="0" * 16)))
     reseal(trained, elsewhere, lambda p, v: (lie(p, v), v["attempts"][-1].update(device="Another CPU")))
-    for run in runs[4:]:
+    reseal(trained, older, lambda p, v: (lie(p, v), v["attempts"][-1]["cpu"].update(kernels="SSE")))
+    for run in runs[5:]:
         shutil.rmtree(trained / "runs" / run.run_id)
     shutil.rmtree(trained / "tables")
     before = record(trained, lied)["payload"]["history"][0]["loss"][0]
@@ -577,6 +578,7 @@ def test_g2_trained_again_a_run_gives_the_same_bytes_and_a_lie_is_named(trained,
     assert notes[honest.run_id].endswith("trained again: equal")
     assert "it was made by other code, and it differs: history[0].loss[0] is" in notes[other_code.run_id]
     assert "it was made with device Another CPU, and here is" in notes[elsewhere.run_id]
+    assert "it was made with instructions SSE, and here is" in notes[older.run_id]
     assert list(temporary.iterdir()) == []
 
 
