@@ -73,7 +73,8 @@ def _held(cls: type[Method], spec: str, check: Check, begun: float, findings: di
         except Violation as violation:
             calls = violation.calls or traceback.extract_tb(violation.__traceback__)
             place = _deepest(cls, calls) or _member(cls, violation.member)
-            return Finding(check, "failed", time.monotonic() - begun, violation.found, violation.change, place)
+            finding = Finding(check, "failed", time.monotonic() - begun, violation.found, violation.change, place)
+            return _unless_told(finding, findings)
         except (Exception, SystemExit) as error:  # whatever somebody's method raises is what the check has found
             return _crashed(cls, check, error, time.monotonic() - begun, findings)
     return Finding(check, "ok", time.monotonic() - begun)
@@ -85,10 +86,18 @@ def _crashed(
     found = f"{type(error).__name__}: {str(error).strip() or 'without a message'}"
     place = _deepest(cls, traceback.extract_tb(error.__traceback__))
     for other in findings.values():
-        same = other.status == "failed" and other.found == found and other.place == place
-        if same or (other.status == "failed" and other.check.fundamental):
+        if other.status == "failed" and other.check.fundamental:
             return Finding(check, "not checked", seconds, f"waits for {other.check.name}")
-    return Finding(check, "failed", seconds, found, SETTLE if place else HANDED, place or _member(cls, ""))
+    change = SETTLE if place else HANDED
+    return _unless_told(Finding(check, "failed", seconds, found, change, place or _member(cls, "")), findings)
+
+
+def _unless_told(finding: Finding, findings: dict[str, Finding]) -> Finding:
+    """A failure, unless an earlier check has told the same of the same line: then this one waits for that."""
+    for other in findings.values():
+        if other.status == "failed" and (other.found, other.place) == (finding.found, finding.place):
+            return Finding(finding.check, "not checked", finding.seconds, f"waits for {other.check.name}")
+    return finding
 
 
 def _deepest(cls: type[Method], calls: Sequence[traceback.FrameSummary]) -> Place | None:

@@ -6,11 +6,15 @@ import builtins
 import dataclasses
 import inspect
 import io
+import os
 import random
 import re
 import sys
+import traceback
 import typing
-from typing import Any, NoReturn
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -52,16 +56,37 @@ def construction(spec: str) -> None:
     cls, overrides = registry.load(spec)
     before = generators()
 
-    def opened(*args: Any, **named: Any) -> NoReturn:
-        raise Violation("construction opened a file", "read files in setup, or not at all", "__post_init__")
-
-    with mock.patch.object(builtins, "open", opened), mock.patch.object(io, "open", opened):
+    with _openings() as calls:
         method = cls(**overrides)
+    if calls:  # told here, for what is raised where a file is opened a method may catch
+        change = "read files in setup, or not at all"
+        raise Violation("construction opened a file", change, "__post_init__", calls)
     drawn = moved(before)
     change = "do nothing but store in the constructor: networks, optimisers and memories belong into setup"
     require(not drawn, f"construction drew from {listed(drawn)}", change, "__post_init__")
     made = list(method.state_dict())
     require(not made, f"after construction the state holds {listed(made)}", change, "__post_init__")
+
+
+@contextmanager
+def _openings() -> Iterator[list[traceback.FrameSummary]]:
+    """The frames, outermost first, that led to the first opening of a file within; none where there was no such."""
+    calls: list[traceback.FrameSummary] = []
+
+    def noting(real: Callable[..., Any]) -> Callable[..., Any]:
+        def opened(*args: Any, **named: Any) -> Any:
+            if not calls:
+                calls.extend(traceback.extract_stack())
+            return real(*args, **named)
+
+        return opened
+
+    with (
+        mock.patch.object(builtins, "open", noting(builtins.open)),
+        mock.patch.object(io, "open", noting(io.open)),
+        mock.patch.object(os, "open", noting(os.open)),
+    ):
+        yield calls
 
 
 @check("identity", "it is compared by identity, so that torch can hash it")
@@ -146,12 +171,17 @@ def shadows(spec: str) -> None:
 @check("refusal", "a wrong hyper-parameter is refused, and the nearest one is named")
 def refusal(spec: str) -> None:
     change = "take hyper-parameters as fields of the dataclass alone, and swallow no others"
-    for field in registry.describe(spec).fields:
+    fields = registry.describe(spec).fields
+    for field in fields:
+        if field.name + "x" in [other.name for other in fields]:
+            continue
         pattern = f"has no hyper-parameter .*did you mean '{field.name}'"
         did = refused(ValueError, pattern, registry.create, spec, **{field.name + "x": 1})
         require(not did, f"given {field.name}x: {did}", change)
     did = refused(ValueError, "has no hyper-parameter 'zzz'", registry.create, spec, zzz=1)
     require(not did, f"given zzz: {did}", change)
+    did = refused(TypeError, "zzz", registry.load(spec)[0], zzz=1)
+    require(not did, f"the class, given zzz: {did}", change, "__init__")
 
 
 @check("presets", "every preset makes a run")

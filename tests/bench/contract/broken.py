@@ -23,6 +23,7 @@ class Broken:
 HEAD = '''"""A method with a mistake, after arXiv:1804.06872."""
 
 import gc
+import os
 import random
 import sys
 from dataclasses import dataclass, field
@@ -72,6 +73,67 @@ BROKEN = {
         ("construction drew from torch", "do nothing but store in the constructor"),
         "def __post_init__",
     ),
+    "a file that it opens in secret": Broken(
+        "construction",
+        LOSSES
+        + """
+    def __post_init__(self):
+        super().__post_init__()
+        try:
+            open(__file__).close()
+        except Exception:
+            pass
+""",
+        ("construction opened a file", "read files in setup, or not at all"),
+        "open(__file__).close()",
+    ),
+    "a file that it opens by its descriptor": Broken(
+        "construction",
+        LOSSES
+        + """
+    def __post_init__(self):
+        super().__post_init__()
+        os.close(os.open(__file__, os.O_RDONLY))
+""",
+        ("construction opened a file",),
+        "os.close(os.open(__file__, os.O_RDONLY))",
+    ),
+    "equal to every other": Broken(
+        "identity",
+        LOSSES
+        + """
+    def __eq__(self, other):
+        return isinstance(other, Mine)
+
+    __hash__ = nn.Module.__hash__
+""",
+        ("two methods of the same settings are equal", "@dataclass(eq=False) and no __eq__"),
+        "def __eq__",
+    ),
+    "a method that cites nothing": Broken(
+        "source",
+        LOSSES,
+        ("`paper` is empty, and no paper is cited", "paper: ClassVar[str]"),
+        "class Mine(LossMethod)",
+        before="\n__doc__ = 'A method with a mistake.'\n",
+    ),
+    "a file that says nothing of itself": Broken(
+        "declaration",
+        '    paper: ClassVar[str] = "none: a mistake"\n' + LOSSES,
+        ("its module has no docstring", "name the method and its paper at the top of the file"),
+        "class Mine(LossMethod)",
+        before="\n__doc__ = None\n",
+    ),
+    "settings that it swallows": Broken(
+        "refusal",
+        LOSSES
+        + """
+    def __init__(self, **others):
+        self.__post_init__()
+""",
+        ("the class, given zzz: nothing was raised", "swallow no others"),
+        "def __init__",
+    ),
     "a preset of a network that nobody has": Broken(
         "presets",
         "    presets: ClassVar[dict] = {'mine': {'network': 'resnet9000'}}\n" + LOSSES,
@@ -108,6 +170,31 @@ BROKEN = {
         ("losses still hangs on the autograd graph", "return Step(...).detached() from update"),
         "def update",
         base="Method",
+    ),
+    "an excuse of its own": Broken(
+        "steps",
+        "    excuse: ClassVar[type] = DoesNotApply\n"
+        + LOSSES.replace("return", 'raise self.excuse("not today")\n        return'),
+        ("it raised DoesNotApply: not today", "the contract alone decides"),
+        'raise self.excuse("not today")',
+        before="from bench.contract import DoesNotApply\n",
+    ),
+    "a loss that leaves all numbers later on": Broken(
+        "record",
+        LOSSES.replace(".mean(-1))", ".mean(-1) + (0.0 if clock.epoch < 1 else float('inf')))"),
+        ("the run diverged", "look for a division and a logarithm"),
+        "def losses",
+    ),
+    "predictions that record gradients": Broken(
+        "looking",
+        LOSSES
+        + """
+    def predict(self, x):
+        with torch.enable_grad():
+            return super().predict(x)
+""",
+        ("without gradients, head ['net1'] still records them", "without switching gradients on"),
+        "def predict",
     ),
     "a selection in numbers": Broken(
         "steps",
