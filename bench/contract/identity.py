@@ -9,6 +9,7 @@ import io
 import os
 import random
 import re
+import reprlib
 import sys
 import traceback
 import typing
@@ -110,7 +111,8 @@ def source(spec: str) -> None:
         'of what has none: paper = "none: ..." and what it is'
     )
     require(bool(info.paper or control or cited), "`paper` is empty, and no paper is cited", change)
-    require(bool(info.summary), "the class has no docstring", "say in its first line what the method does")
+    change = "write a docstring under the class line: its first line says what the method does"
+    require(bool(info.summary), "the class has no docstring", change)
     if own:
         change = (
             "fill the Card: title, equations, defaults; reference exactly where a field `compat` follows other code"
@@ -128,6 +130,13 @@ def description(spec: str) -> None:
     info = registry.describe(spec)
     cls: Any
     cls, overrides = registry.load(spec)
+    for name, value in _unannotated(cls).items():
+        kind = "..." if value is None else type(value).__name__
+        raise Violation(
+            f"`{name} = {reprlib.repr(value)}` has no annotation, so it is no hyper-parameter",
+            f"write `{name}: {kind} = {reprlib.repr(value)}`; a constant is ClassVar[{kind}]",
+            name,
+        )
     hints = typing.get_type_hints(cls)
     real = {f.name: (hints[f.name], overrides.get(f.name, f.default)) for f in dataclasses.fields(cls)}
     names = vars(typing) | vars(sys.modules[cls.__module__])
@@ -148,8 +157,9 @@ def description(spec: str) -> None:
         "presets": (info.presets, cls.presets),
         "card": (info.card, cls.card),
         "shortest": (info.shortest, cls.shortest),
-        "its summary": (info.summary, (inspect.getdoc(cls) or "").split("\n")[0]),
     }
+    if info.summary:  # without a docstring the dataclass writes one; the check of the source says so
+        same["its summary"] = (info.summary, (inspect.getdoc(cls) or "").split("\n")[0])
     change = "state it once, in the body of the class, and assign nothing to it afterwards"
     for name, (told, true) in same.items():
         require(told == true, f"the source says {told!r} of {name}, the class {true!r}", change)
@@ -160,6 +170,17 @@ def description(spec: str) -> None:
     require(
         not wrong, f"created by default, {listed(wrong)} has another value than its default", change, "__post_init__"
     )
+
+
+def _unannotated(cls: type) -> dict[str, Any]:
+    """Values that a class sets under public names which neither it nor a base declares."""
+    declared = inspect.get_annotations(cls)
+    return {
+        name: value
+        for name, value in vars(cls).items()
+        if not (name.startswith("_") or name in declared or any(hasattr(base, name) for base in cls.__bases__))
+        and not (isinstance(value, type) or hasattr(value, "__get__"))  # functions, properties and the like
+    }
 
 
 @check("shadows", "no hyper-parameter bears the name of an attribute of nn.Module")

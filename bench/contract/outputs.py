@@ -48,7 +48,7 @@ def member(trainer: SmallTrainer) -> str:
 
 @check(
     "steps",
-    "an epoch goes through; every step holds K finite, detached losses and well-formed traces",
+    "an epoch goes through; every step holds K finite losses and well-formed traces",
     fundamental=True,
 )
 def steps(spec: str) -> None:
@@ -62,8 +62,9 @@ def steps(spec: str) -> None:
             raise Violation(f"step {number} of the first epoch: {wrong.found}", wrong.change, at) from None
     if ended is not None and not _odd_scalars(found):  # which would end it too, and have a check of their own
         raise ended
-    change = "return a Step for every batch that trains a network"
-    require(len(found) >= BATCHES, f"the first epoch made {len(found)} steps of 4 batches", change, at)
+    change = f"return a Step from {at} for every batch that trains a network"
+    none = "" if found else f"{at}() returned None in place of a Step: "
+    require(len(found) >= BATCHES, f"{none}the first epoch made {len(found)} steps of 4 batches", change, at)
 
 
 def _well_formed(step: Step, size: int, num_networks: int, num_classes: int) -> None:
@@ -154,6 +155,8 @@ def predict(spec: str) -> None:
     require(not changed, f"predict changed {listed(changed)}", change, "predict")
     require(first.keys() == second.keys(), f"heads {list(first)}, then {list(second)}", change, "predict")
     for head, logits in first.items():
+        finite = "divide by no count that may be 0, and take no logarithm of a probability that may be 0"
+        require(bool(torch.isfinite(logits).all()), f"predictions of {head} are not finite", finite, "predict")
         require(torch.equal(logits, second[head]), f"two looks of {head} at one image differ", change, "predict")
         shape, wanted = tuple(logits.shape), (5, trainer.task.num_classes)
         require(shape == wanted, f"{head} has the shape {shape}, not {wanted}", "return logits (B, C)", "predict")

@@ -146,6 +146,15 @@ BROKEN = {
         ("nothing is said of drop", "write what a hyper-parameter means behind its default"),
         "class Mine(LossMethod)",
     ),
+    "a value without a type": Broken(
+        "description",
+        "    drop = 0.4\n" + LOSSES,
+        (
+            "`drop = 0.4` has no annotation, so it is no hyper-parameter",
+            "write `drop: float = 0.4`; a constant is ClassVar[float]",
+        ),
+        "drop = 0.4",
+    ),
     "a hyper-parameter that torch has": Broken(
         "shadows",
         "    half: float = 0.5  # of something\n" + LOSSES,
@@ -156,7 +165,45 @@ BROKEN = {
         "steps",
         LOSSES.replace(".mean(-1)", ""),
         ("Step.losses must have the shape (2,), got (2, 16)", "what it handed over"),
-        "class Mine(LossMethod)",
+        "def losses",
+    ),
+    "losses without a gradient": Broken(
+        "steps",
+        LOSSES.replace(".mean(-1))", ".mean(-1).detach())"),
+        ("losses() must return losses that carry a gradient, detached nowhere on their way from the logits",),
+        "def losses",
+    ),
+    "an update without a gradient": Broken(
+        "steps",
+        UPDATE.replace("self.learn(loss.sum())", "self.learn(loss.sum().detach())"),
+        ("update() must learn from losses that carry a gradient",),
+        "self.learn(loss.sum().detach())",
+        base="Method",
+    ),
+    "losses that return nothing": Broken(
+        "steps",
+        LOSSES.replace("return ", ""),
+        ("losses() returned None in place of a Step", "end it in `return Step(...)`"),
+        "def losses",
+    ),
+    "an update that returns nothing": Broken(
+        "steps",
+        UPDATE.replace("return ", ""),
+        ("update() returned None in place of a Step: the first epoch made 0 steps", "return a Step from update"),
+        "def update",
+        base="Method",
+    ),
+    "losses that are no step": Broken(
+        "steps",
+        LOSSES.replace("Step(", "("),
+        ("losses() returned a Tensor in place of a Step",),
+        "def losses",
+    ),
+    "a name that nobody has": Broken(
+        "steps",
+        LOSSES.replace("cross_entropy(", "cross_entrpy("),
+        ("NameError: name 'cross_entrpy' is not defined; did you mean 'cross_entropy'?",),
+        "cross_entrpy(",
     ),
     "losses that are not finite": Broken(
         "steps",
@@ -249,6 +296,16 @@ class Notes(nn.Module):
         ("predict changed nets.0.", "let predict read the networks and nothing else"),
         "def predict",
     ),
+    "predictions that are no numbers": Broken(
+        "predict",
+        LOSSES
+        + """
+    def predict(self, x):
+        return {head: z / 0 * 0 for head, z in super().predict(x).items()}
+""",
+        ("predictions of net1 are not finite", "divide by no count that may be 0"),
+        "def predict",
+    ),
     "a headline that is no head": Broken(
         "predict",
         LOSSES + "\n    def headline(self):\n        return ['best']\n",
@@ -275,6 +332,16 @@ class Notes(nn.Module):
         self.runner = [sys._getframe(1).f_locals["self"]]
 """,
         ("after an epoch self.runner[0].data leads to clean labels", "keep nothing of the runner"),
+        "def losses",
+    ),
+    "a view of the clean labels": Broken(
+        "references",
+        LOSSES
+        + """
+    def on_phase(self, clock):
+        self.view = sys._getframe(1).f_locals["self"].data.clean["train"].numpy()[::2]
+""",
+        ("after an epoch self.view leads to clean labels", "keep nothing of the runner"),
         "def losses",
     ),
     "a look at the clean labels": Broken(
