@@ -110,7 +110,7 @@ def _reading(error: BaseException, at: str, change: str) -> tuple[str, str]:
         )
     if other := NO_STEP.search(said):
         kind = {"NoneType": "None"}.get(other[1], f"a {other[1]}")
-        return f"{at}() returned {kind} in place of a Step", f"end it in `return Step(...)`, with losses (K,); {HANDED}"
+        return f"{at}() returned {kind} in place of a Step", f"end it in `return Step(...)`, with losses (K,): see Step in methods/base.py"
     return said, change
 
 

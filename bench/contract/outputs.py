@@ -21,6 +21,7 @@ FORM = (
     "see Step in methods/base.py: losses (K,), selected (K, B) bool, clean_score (K, B), relabelled (B, C), where K "
     "counts networks, B samples of the batch and C classes"
 )
+DIVERGED = "a loss, or a network after its last step, is NaN or infinite: look for a division and a logarithm"
 Steps = list[tuple[Step, torch.Tensor]]
 
 
@@ -147,6 +148,9 @@ def state(spec: str) -> None:
 def predict(spec: str) -> None:
     trainer = world.finish(world.trainer(spec))
     method = trainer.method
+    broken = [name for name, value in method.named_parameters() if not bool(torch.isfinite(value).all())]
+    found = f"the run diverged: {listed(broken)} ended without finite numbers, so that predictions have none"
+    require(not broken, found, DIVERGED, member(trainer))
     x = torch.randn(5, 1, 8, 8, generator=generator("predict", spec))
     before = world.weights(method)
     first, second = method.predict(x), method.predict(x)
@@ -169,12 +173,11 @@ def predict(spec: str) -> None:
     require(not lost, f"headline names {lost}, which predict does not give", change, "headline")
 
 
-@check("record", "a whole run goes through, does not diverge, and its record is valid", after=("steps",))
+@check("record", "a whole run goes through, does not diverge, and its record is valid", after=("steps", "predict"))
 def record(spec: str) -> None:
     trainer = world.finish(world.trainer(spec))
     try:
         check_payload(trainer.outcome.payload | world.CODES, trainer.config.run_id)
     except ValueError as error:
         raise Violation(f"the record is not valid: {error}", "mend what the message names") from error
-    change = "a loss, or a network after its last step, is NaN or infinite: look for a division and a logarithm"
-    require(not trainer.outcome.payload["diverged"], "the run diverged", change, member(trainer))
+    require(not trainer.outcome.payload["diverged"], "the run diverged", DIVERGED, member(trainer))
