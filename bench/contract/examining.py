@@ -20,6 +20,8 @@ from bench.contract.checks import Check, DoesNotApply, Violation
 from methods import registry
 from methods.base import LossMethod, Method
 
+__all__ = ["Finding", "Place", "Status", "examine", "raised"]
+
 Status = Literal["ok", "failed", "does not apply", "not checked"]
 SETTLE = "mend the line named: a run would end there too"
 HANDED = "the error rose outside of the method's file, from what it handed over: compare that with methods/base.py"
@@ -110,7 +112,8 @@ def _reading(error: BaseException, at: str, change: str) -> tuple[str, str]:
         )
     if other := NO_STEP.search(said):
         kind = {"NoneType": "None"}.get(other[1], f"a {other[1]}")
-        return f"{at}() returned {kind} in place of a Step", f"end it in `return Step(...)`, with losses (K,): see Step in methods/base.py"
+        end = "end it in `return Step(...)`, with losses (K,): see Step in methods/base.py"
+        return f"{at}() returned {kind} in place of a Step", end
     return said, change
 
 
