@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import shutil
 import sys
 import textwrap
 import time
+import traceback
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from bench.contract import CHECKS, Check
-from bench.contract.examining import Finding, Place, Status, examine
+from bench.contract.examining import Finding, Place, Status, examine, raised
 from bench.names import unknown
 from bench.printable import printable
 from methods import registry
@@ -31,6 +33,7 @@ SHOWN: dict[Status, str] = {
 }
 STATUS, NAME = max(map(len, SHOWN.values())), max(map(len, CHECKS))
 WIDEST = 120
+LINES = 5  # shown of what a method prints
 
 
 def main(args: argparse.Namespace) -> int:
@@ -41,20 +44,23 @@ def main(args: argparse.Namespace) -> int:
         raise ValueError(
             "name a method: path/to/mine.py:Mine, or one of `list methods`; `--only list` lists the checks"
         )
-    infos = {spec: _loaded(spec) for spec in dict.fromkeys(args.method)}
+    printed = {spec: Printed() for spec in args.method}
+    infos = {spec: _loaded(spec, heard) for spec, heard in printed.items()}
     documents, broken = [], False
     for spec, info in infos.items():
         begun = time.monotonic()
         findings = []
         if not args.json:
             print(_line(f"{info.name}  ({_near(info.file)})"), flush=True)
-        for finding in _examined(spec, checks):
+        for finding in _examined(spec, checks, printed[spec]):
             findings.append(finding)
             if not args.json:
                 print(_row(finding, _width()), flush=True)
         seconds = time.monotonic() - begun
         documents.append(_document(spec, info, findings, seconds))
         broken = broken or any(finding.status == "failed" for finding in findings)
+        if told := printed[spec].told(_width()):
+            print(told, file=sys.stderr if args.json else sys.stdout)
         if not args.json:
             print(_explained(findings, seconds, _width()), end="")
     if args.json:
@@ -71,22 +77,76 @@ def _chosen(only: Sequence[str] | None, methods: Sequence[str]) -> list[Check]:
     return [check for name, check in CHECKS.items() if not only or name in only]
 
 
-def _loaded(spec: str) -> MethodInfo:
+class Printed(io.TextIOBase):
+    """What a method prints while it is looked at: the first few of its lines, each once, and how many came in all."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: dict[str, None] = {}
+        self.count = 0
+        self._open = ""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        *whole, self._open = (self._open + text).split("\n")
+        for line in filter(str.strip, whole):
+            self._take(line)
+        return len(text)
+
+    def _take(self, line: str) -> None:
+        self.count += 1
+        if len(self.lines) < LINES:
+            self.lines[line] = None
+
+    def told(self, width: int) -> str:
+        """The lines under a heading; nothing where nothing was printed."""
+        if self._open.strip():
+            self._take(self._open)
+        self._open = ""
+        if not self.lines:
+            return ""
+        many = f"{self.count} line{'' if self.count == 1 else 's'} printed while it was checked"
+        many += f", of which {len(self.lines)}" if len(self.lines) < self.count else ""
+        shown = [f"  {textwrap.shorten(_line(line), width - 2, placeholder=' ...')}" for line in self.lines]
+        return "\n".join([f"\n{many}:", *shown])
+
+    @contextmanager
+    def heard(self) -> Iterator[None]:
+        """Take all that goes to standard output and standard error within."""
+        with redirect_stdout(self), redirect_stderr(self):
+            yield
+
+
+def _loaded(spec: str, printed: Printed) -> MethodInfo:
     """What is known of a method; ValueError for one that cannot be held to anything."""
-    info = registry.describe(spec)
     try:
-        with redirect_stdout(sys.stderr):
+        with printed.heard():
+            info = registry.describe(spec)
             registry.load(spec)
     except SystemExit as error:  # a script that was meant to be run
-        raise ValueError(f"{info.file} cannot be imported: it ends the process ({error})") from None
+        file = registry.locate(spec)[0]
+        raise ValueError(f"{file} cannot be imported: it ends the process ({error})") from None
+    except ValueError as error:
+        if (cause := error.__cause__) is not None and (told := _unimportable(spec, cause)):
+            raise ValueError(told) from error
+        raise
     return info
 
 
-def _examined(spec: str, checks: Sequence[Check]) -> Iterator[Finding]:
-    """The findings; what a method prints goes beside the answer."""
+def _unimportable(spec: str, cause: BaseException) -> str:
+    """Which line of a method's file ended its import, and how; nothing where that was none of its lines."""
+    file = registry.locate(spec)[0]
+    lines = [frame.lineno for frame in traceback.extract_tb(cause.__traceback__) if Path(frame.filename) == file]
+    return f"{file} cannot be imported: line {lines[-1]}: {raised(cause)}" if lines else ""
+
+
+def _examined(spec: str, checks: Sequence[Check], printed: Printed) -> Iterator[Finding]:
+    """The findings; what a method prints is kept for later."""
     made = examine(spec, checks)
     while True:
-        with redirect_stdout(sys.stderr):
+        with printed.heard():
             finding = next(made, None)
         if finding is None:
             return

@@ -7,10 +7,12 @@ import re
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 
+HERE = Path(__file__).parent
 Function = Callable[..., None]
 CHECKS: dict[str, Check] = {}  # by name, in the order in which the files of checks are imported
 
@@ -27,7 +29,7 @@ class Violation(AssertionError):
 
 
 class DoesNotApply(Exception):
-    """The check says nothing about this method, or nothing on this machine."""
+    """The check says nothing about this method, or nothing on this machine; raised by the contract's files alone."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +49,17 @@ class Check:
 
     def __call__(self, spec: str, case: str | None = None) -> None:
         """Hold a method to the rule, in one case or in all."""
-        for each in self.cases if case is None else (case,):
-            self.run(spec, each)
-        if not self.cases:
-            self.run(spec)
+        try:
+            for each in self.cases if case is None else (case,):
+                self.run(spec, each)
+            if not self.cases:
+                self.run(spec)
+        except DoesNotApply as reason:
+            calls = traceback.extract_tb(reason.__traceback__)
+            if Path(calls[-1].filename).parent != HERE:  # a method would excuse itself
+                change = "raise no DoesNotApply: what a method is not held to, the contract alone decides"
+                raise Violation(f"it raised DoesNotApply: {reason}", change, calls=calls) from None
+            raise
 
 
 def about(theme: str) -> Callable[..., Callable[[Function], Function]]:

@@ -6,11 +6,16 @@ import builtins
 import dataclasses
 import inspect
 import io
+import os
 import random
 import re
+import reprlib
 import sys
+import traceback
 import typing
-from typing import Any, NoReturn
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -52,16 +57,37 @@ def construction(spec: str) -> None:
     cls, overrides = registry.load(spec)
     before = generators()
 
-    def opened(*args: Any, **named: Any) -> NoReturn:
-        raise Violation("construction opened a file", "read files in setup, or not at all", "__post_init__")
-
-    with mock.patch.object(builtins, "open", opened), mock.patch.object(io, "open", opened):
+    with _openings() as calls:
         method = cls(**overrides)
+    if calls:  # told here, for what is raised where a file is opened a method may catch
+        change = "read files in setup, or not at all"
+        raise Violation("construction opened a file", change, "__post_init__", calls)
     drawn = moved(before)
     change = "do nothing but store in the constructor: networks, optimisers and memories belong into setup"
     require(not drawn, f"construction drew from {listed(drawn)}", change, "__post_init__")
     made = list(method.state_dict())
     require(not made, f"after construction the state holds {listed(made)}", change, "__post_init__")
+
+
+@contextmanager
+def _openings() -> Iterator[list[traceback.FrameSummary]]:
+    """The frames, outermost first, that led to the first opening of a file within; none where there was no such."""
+    calls: list[traceback.FrameSummary] = []
+
+    def noting(real: Callable[..., Any]) -> Callable[..., Any]:
+        def opened(*args: Any, **named: Any) -> Any:
+            if not calls:
+                calls.extend(traceback.extract_stack())
+            return real(*args, **named)
+
+        return opened
+
+    with (
+        mock.patch.object(builtins, "open", noting(builtins.open)),
+        mock.patch.object(io, "open", noting(io.open)),
+        mock.patch.object(os, "open", noting(os.open)),
+    ):
+        yield calls
 
 
 @check("identity", "it is compared by identity, so that torch can hash it")
@@ -85,7 +111,8 @@ def source(spec: str) -> None:
         'of what has none: paper = "none: ..." and what it is'
     )
     require(bool(info.paper or control or cited), "`paper` is empty, and no paper is cited", change)
-    require(bool(info.summary), "the class has no docstring", "say in its first line what the method does")
+    change = "write a docstring under the class line: its first line says what the method does"
+    require(bool(info.summary), "the class has no docstring", change)
     if own:
         change = (
             "fill the Card: title, equations, defaults; reference exactly where a field `compat` follows other code"
@@ -103,6 +130,13 @@ def description(spec: str) -> None:
     info = registry.describe(spec)
     cls: Any
     cls, overrides = registry.load(spec)
+    for name, value in _unannotated(cls).items():
+        kind = "..." if value is None else type(value).__name__
+        raise Violation(
+            f"`{name} = {reprlib.repr(value)}` has no annotation, so it is no hyper-parameter",
+            f"write `{name}: {kind} = {reprlib.repr(value)}`; a constant is ClassVar[{kind}]",
+            name,
+        )
     hints = typing.get_type_hints(cls)
     real = {f.name: (hints[f.name], overrides.get(f.name, f.default)) for f in dataclasses.fields(cls)}
     names = vars(typing) | vars(sys.modules[cls.__module__])
@@ -123,8 +157,9 @@ def description(spec: str) -> None:
         "presets": (info.presets, cls.presets),
         "card": (info.card, cls.card),
         "shortest": (info.shortest, cls.shortest),
-        "its summary": (info.summary, (inspect.getdoc(cls) or "").split("\n")[0]),
     }
+    if info.summary:  # without a docstring the dataclass writes one; the check of the source says so
+        same["its summary"] = (info.summary, (inspect.getdoc(cls) or "").split("\n")[0])
     change = "state it once, in the body of the class, and assign nothing to it afterwards"
     for name, (told, true) in same.items():
         require(told == true, f"the source says {told!r} of {name}, the class {true!r}", change)
@@ -137,6 +172,17 @@ def description(spec: str) -> None:
     )
 
 
+def _unannotated(cls: type) -> dict[str, Any]:
+    """Values that a class sets under public names which neither it nor a base declares."""
+    declared = inspect.get_annotations(cls)
+    return {
+        name: value
+        for name, value in vars(cls).items()
+        if not (name.startswith("_") or name in declared or any(hasattr(base, name) for base in cls.__bases__))
+        and not (isinstance(value, type) or hasattr(value, "__get__"))  # functions, properties and the like
+    }
+
+
 @check("shadows", "no hyper-parameter bears the name of an attribute of nn.Module")
 def shadows(spec: str) -> None:
     taken = [f.name for f in registry.describe(spec).fields if hasattr(nn.Module(), f.name)]
@@ -146,12 +192,17 @@ def shadows(spec: str) -> None:
 @check("refusal", "a wrong hyper-parameter is refused, and the nearest one is named")
 def refusal(spec: str) -> None:
     change = "take hyper-parameters as fields of the dataclass alone, and swallow no others"
-    for field in registry.describe(spec).fields:
+    fields = registry.describe(spec).fields
+    for field in fields:
+        if field.name + "x" in [other.name for other in fields]:
+            continue
         pattern = f"has no hyper-parameter .*did you mean '{field.name}'"
         did = refused(ValueError, pattern, registry.create, spec, **{field.name + "x": 1})
         require(not did, f"given {field.name}x: {did}", change)
     did = refused(ValueError, "has no hyper-parameter 'zzz'", registry.create, spec, zzz=1)
     require(not did, f"given zzz: {did}", change)
+    did = refused(TypeError, "zzz", registry.load(spec)[0], zzz=1)
+    require(not did, f"the class, given zzz: {did}", change, "__init__")
 
 
 @check("presets", "every preset makes a run")

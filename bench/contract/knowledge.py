@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from types import FunctionType, ModuleType
+import gc
+from collections import deque
+from collections.abc import Sequence
+from functools import partial
+from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -51,36 +55,70 @@ def references(spec: str) -> None:
     found = _reachable(trainer)
     for path, thing in found:
         require(thing is not trainer.data, f"{path} is the data of the run, clean labels and all", change, "setup")
-        if isinstance(thing, torch.Tensor):
-            secret = any(thing.shape == known.shape and torch.equal(thing.long(), known) for known in secrets)
-            require(not secret, f"{path} holds clean labels", change, "setup")
+        require(not _equal(thing, secrets), f"{path} holds clean labels", change, "setup")
     require(len(found) > FEWEST, f"only {len(found)} things can be reached from it", "hold them as attributes", "setup")
     trainer.epoch()
     # by now a method may have found out true labels by itself: equal ones are no theft, the same memory is
-    taken = {known.data_ptr() for known in secrets if len(known)}
     for path, thing in _reachable(trainer):
-        stolen = thing is trainer.data or (isinstance(thing, torch.Tensor) and thing.data_ptr() in taken)
+        stolen = thing is trainer.data or _shared(thing, secrets)
         require(not stolen, f"after an epoch {path} leads to clean labels", change, member(trainer))
 
 
+def _equal(thing: Any, secrets: Sequence[torch.Tensor]) -> bool:
+    """Whether a tensor or an array holds the labels of a split."""
+    if isinstance(thing, np.ndarray):
+        return any(np.array_equal(thing, known.numpy()) for known in secrets)
+    same = isinstance(thing, torch.Tensor)
+    return same and any(thing.shape == known.shape and torch.equal(thing.long(), known) for known in secrets)
+
+
+def _shared(thing: Any, secrets: Sequence[torch.Tensor]) -> bool:
+    """Whether a tensor or an array lies in the memory of the labels of a split, as a view of them does."""
+    if isinstance(thing, np.ndarray):
+        return any(np.shares_memory(thing, known.numpy()) for known in secrets)
+    if not isinstance(thing, torch.Tensor) or not thing.numel() or thing.layout != torch.strided:
+        return False
+    place = thing.untyped_storage().data_ptr()
+    return any(place == known.untyped_storage().data_ptr() for known in secrets if known.numel())
+
+
 def _reachable(trainer: SmallTrainer) -> list[tuple[str, Any]]:
-    """Whatever can be reached from method and task by attributes and items, each thing once, with the way to it."""
+    """Whatever can be reached from method and task, each thing once, with the way to it."""
     todo: list[tuple[str, Any]] = [("self", trainer.method), ("self.task", trainer.task)]
     seen: dict[int, tuple[str, Any]] = {}
     while todo:
         path, thing = todo.pop()
-        if id(thing) in seen or isinstance(thing, type | FunctionType | ModuleType | str | int | float):
+        if id(thing) in seen or isinstance(thing, type | ModuleType | str | int | float):
             continue
         seen[id(thing)] = (path, thing)
-        if isinstance(thing, torch.Tensor) or thing is trainer.data:
-            continue
-        if isinstance(thing, dict):
-            todo += [(f"{path}[{key!r}]", value) for key, value in thing.items()]
-        elif isinstance(thing, list | tuple | set):
-            todo += [(f"{path}[{number}]", value) for number, value in enumerate(thing)]
-        else:
-            todo += [(f"{path}.{name}", value) for name, value in getattr(thing, "__dict__", {}).items()]
+        if not isinstance(thing, torch.Tensor | np.ndarray) and thing is not trainer.data:
+            todo += [(path + step, value) for step, value in _parts(thing)]
     return list(seen.values())
+
+
+def _slots(kind: type) -> Sequence[str]:
+    names = vars(kind).get("__slots__", ())
+    return (names,) if isinstance(names, str) else tuple(names)
+
+
+def _parts(thing: Any) -> list[tuple[str, Any]]:
+    """What a thing holds, each with the step that leads to it: items, attributes, and what a function closes over."""
+    if isinstance(thing, dict):
+        return [(f"[{key!r}]", value) for key, value in thing.items()]
+    if isinstance(thing, list | tuple | set | frozenset | deque):
+        return [(f"[{number}]", value) for number, value in enumerate(thing)]
+    parts = list(getattr(thing, "__dict__", {}).items())
+    slots = [name for kind in type(thing).__mro__ for name in _slots(kind)]
+    parts += [(name, getattr(thing, name)) for name in slots if name[:2] != "__" and hasattr(thing, name)]
+    if isinstance(thing, FunctionType):
+        cells = zip(thing.__code__.co_freevars, thing.__closure__ or (), strict=True)
+        parts += [(name, value) for name, cell in cells for value in gc.get_referents(cell)]
+        parts += [(name, getattr(thing, name)) for name in ("__defaults__", "__kwdefaults__")]
+    elif isinstance(thing, MethodType):
+        parts += [("__self__", thing.__self__), ("__func__", thing.__func__)]
+    elif isinstance(thing, partial):
+        parts += [("func", thing.func), ("args", thing.args), ("keywords", thing.keywords)]
+    return [(f".{name}", value) for name, value in parts]
 
 
 @check(
@@ -106,8 +144,12 @@ def clean_labels(spec: str, case: str) -> None:
     other.test_labels = torch.zeros_like(other.test_labels)
     fooled = world.finish(world.trainer(spec, other))
     found, wanted = world.bits(fooled), world.bits(honest)
-    changed = found.pop("payload") != wanted["payload"]
-    assert changed, "other clean labels leave the record as it is: this check sees nothing"
+    require(
+        found.pop("payload") != wanted["payload"],
+        f"with clean labels {case} the record is as it was, so that nothing can be told of what it knows",
+        "leave the trainer's record of wrong and right labels to the trainer",
+        member(fooled),
+    )
     differ = [name for name, value in found.items() if wanted[name] != value]
     if differ:
         raise Violation(

@@ -21,6 +21,7 @@ FORM = (
     "see Step in methods/base.py: losses (K,), selected (K, B) bool, clean_score (K, B), relabelled (B, C), where K "
     "counts networks, B samples of the batch and C classes"
 )
+DIVERGED = "a loss, or a network after its last step, is NaN or infinite: look for a division and a logarithm"
 Steps = list[tuple[Step, torch.Tensor]]
 
 
@@ -48,7 +49,7 @@ def member(trainer: SmallTrainer) -> str:
 
 @check(
     "steps",
-    "an epoch goes through; every step holds K finite, detached losses and well-formed traces",
+    "an epoch goes through; every step holds K finite losses and well-formed traces",
     fundamental=True,
 )
 def steps(spec: str) -> None:
@@ -62,8 +63,9 @@ def steps(spec: str) -> None:
             raise Violation(f"step {number} of the first epoch: {wrong.found}", wrong.change, at) from None
     if ended is not None and not _odd_scalars(found):  # which would end it too, and have a check of their own
         raise ended
-    change = "return a Step for every batch that trains a network"
-    require(len(found) >= BATCHES, f"the first epoch made {len(found)} steps of 4 batches", change, at)
+    change = f"return a Step from {at} for every batch that trains a network"
+    none = "" if found else f"{at}() returned None in place of a Step: "
+    require(len(found) >= BATCHES, f"{none}the first epoch made {len(found)} steps of 4 batches", change, at)
 
 
 def _well_formed(step: Step, size: int, num_networks: int, num_classes: int) -> None:
@@ -146,6 +148,9 @@ def state(spec: str) -> None:
 def predict(spec: str) -> None:
     trainer = world.finish(world.trainer(spec))
     method = trainer.method
+    broken = [name for name, value in method.named_parameters() if not bool(torch.isfinite(value).all())]
+    found = f"the run diverged: {listed(broken)} ended without finite numbers, so that predictions have none"
+    require(not broken, found, DIVERGED, member(trainer))
     x = torch.randn(5, 1, 8, 8, generator=generator("predict", spec))
     before = world.weights(method)
     first, second = method.predict(x), method.predict(x)
@@ -154,6 +159,8 @@ def predict(spec: str) -> None:
     require(not changed, f"predict changed {listed(changed)}", change, "predict")
     require(first.keys() == second.keys(), f"heads {list(first)}, then {list(second)}", change, "predict")
     for head, logits in first.items():
+        finite = "divide by no count that may be 0, and take no logarithm of a probability that may be 0"
+        require(bool(torch.isfinite(logits).all()), f"predictions of {head} are not finite", finite, "predict")
         require(torch.equal(logits, second[head]), f"two looks of {head} at one image differ", change, "predict")
         shape, wanted = tuple(logits.shape), (5, trainer.task.num_classes)
         require(shape == wanted, f"{head} has the shape {shape}, not {wanted}", "return logits (B, C)", "predict")
@@ -166,12 +173,11 @@ def predict(spec: str) -> None:
     require(not lost, f"headline names {lost}, which predict does not give", change, "headline")
 
 
-@check("record", "a whole run goes through, does not diverge, and its record is valid", after=("steps",))
+@check("record", "a whole run goes through, does not diverge, and its record is valid", after=("steps", "predict"))
 def record(spec: str) -> None:
     trainer = world.finish(world.trainer(spec))
     try:
         check_payload(trainer.outcome.payload | world.CODES, trainer.config.run_id)
     except ValueError as error:
         raise Violation(f"the record is not valid: {error}", "mend what the message names") from error
-    change = "a loss, or a network after its last step, is NaN or infinite: look for a division and a logarithm"
-    require(not trainer.outcome.payload["diverged"], "the run diverged", change, member(trainer))
+    require(not trainer.outcome.payload["diverged"], "the run diverged", DIVERGED, member(trainer))

@@ -53,9 +53,7 @@ def test_a_failure_is_explained_by_what_was_expected_found_where_and_what_to_cha
     assert "  FAILED          steps         an epoch goes through" in out
     assert "  not checked     record        waits for steps\n" in out
     told = out.partition("\nFAILED steps\n")[2]
-    assert told.startswith(
-        "  expected  an epoch goes through; every step holds K finite, detached losses and well-formed"
-    )
+    assert told.startswith("  expected  an epoch goes through; every step holds K finite losses and well-formed traces")
     assert (
         "\n  found     step 0 of the first epoch: selected is torch.float32 of the shape (2, 16), not torch.bool of"
         in told
@@ -74,6 +72,34 @@ def test_a_source_is_named_on_the_class_or_cited_at_the_top_of_the_file(say, wri
     own = silent.replace("    num_networks", '    paper: ClassVar[str] = "none: an example"\n    num_networks')
     assert say("check-method", written(own, "own_idea"), "--only", "source")[0] == 0
     assert say("check-method", written(honest(), "cited"), "--only", "source")[0] == 0
+
+
+def test_a_class_without_a_docstring_is_told_where_to_write_one(say, written):
+    code, out, _ = say("check-method", written(honest().replace('    """Do almost what is right."""\n', ""), "mute"))
+    assert (code, out.count("\nFAILED ")) == (1, 1)
+    told = " ".join(out.partition("\nFAILED source\n")[2].split())
+    assert "found the class has no docstring" in told
+    assert "change write a docstring under the class line: its first line says what the method does" in told
+
+
+def test_constants_functions_and_what_a_base_declares_need_no_annotation(say, written):
+    body = """
+    LIMIT: ClassVar[int] = 3
+    num_views = 2
+    _seen = 0
+
+    class Inner: ...
+
+    @property
+    def twice(self):
+        return 2
+
+    @staticmethod
+    def thrice():
+        return 3
+"""
+    code, out, _ = say("check-method", written(honest() + body, "declared"), "--only", "description")
+    assert code == 0, out
 
 
 def test_an_error_of_the_method_is_shown_with_its_line_and_without_a_traceback_of_ours(say, written):
@@ -103,6 +129,21 @@ def test_what_a_method_prints_is_not_part_of_the_document(say, written):
     assert (method["method"], method["spec"]) == ("chatty.Mine", spec)
     assert [(row["check"], row["status"]) for row in method["checks"]] == [("identity", "ok"), ("steps", "ok")]
     assert method["counts"] == {"ok": 2, "failed": 0, "does not apply": 0, "not checked": 0}
+
+
+def test_what_a_method_prints_is_shown_once_and_after_its_checks(say, written, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    noise = "print('hello'); print(f'at {clock.progress:.3f}', file=sys.stderr); print('\\x1b[2Jx' * 90)"
+    spec = written("print('imported')\n" + honest().replace("return Step", f"{noise}\n        return Step"), "loud")
+    code, out, err = say("check-method", spec, "--only", "identity", "steps", "scalars")
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert [line.split()[1] for line in lines[1:4]] == ["identity", "steps", "scalars"]
+    assert re.fullmatch(r"\d+ lines printed while it was checked, of which 5:", lines[5])
+    assert lines[6:10] == ["  imported", "  hello", "  at 0.083", "  ..."]
+    assert lines[11] == ""
+    assert re.fullmatch(r"3 checks in .* 3 ok", lines[12])
+    assert "\x1b" not in out
 
 
 def test_the_document_tells_the_place_of_a_failure(say, written):
@@ -144,7 +185,10 @@ def test_all_checks_can_be_listed(say):
         (["cee"], "unknown method 'cee'; did you mean 'ce'?"),
         (["torn.py:Mine"], "torn.py line 1: "),
         (["leaves.py:Mine"], "leaves.py cannot be imported: it ends the process (0)"),
-        (["raises.py:Mine"], "raises.py cannot be imported: RuntimeError: not today"),
+        (["raises.py:Mine"], "raises.py cannot be imported: line 1: RuntimeError: not today"),
+        (["typo.py:Mine"], "typo.py cannot be imported: line 14: ImportError: cannot import name 'LosMethod' from"),
+        (["typo.py:Mine"], "; did you mean 'LossMethod'?"),
+        (["unbound.py:Mine"], "line 20: NameError: name 'LosMethod' is not defined; did you mean 'LossMethod'?"),
     ],
     ids=lambda value: " ".join(value) or "nothing" if isinstance(value, list) else "",
 )
@@ -161,6 +205,8 @@ def test_what_is_no_method_is_refused_in_one_line(say, written, words, message):
     written("class Mine(:\n", "torn")
     written("import sys\n\nsys.exit(0)\n\n\nclass Mine: ...\n", "leaves")
     written("raise RuntimeError('not today')\n\n\nclass Mine: ...\n", "raises")
+    written(honest().replace("Clock, LossMethod", "Clock, LosMethod"), "typo")
+    written(honest().replace("class Mine(LossMethod", "class Mine(LosMethod"), "unbound")
     code, out, err = say("check-method", *words)
     assert (code, out) == (2, "")
     assert err.count("\n") == 1

@@ -86,7 +86,7 @@ def test_other_clean_labels_leave_every_weight_as_it_is(spec, change):
 # what it hands back
 
 
-def test_steps_hold_k_finite_detached_losses_and_well_formed_traces(spec):
+def test_steps_hold_k_finite_losses_and_well_formed_traces(spec):
     keep("steps", spec)
 
 

@@ -23,6 +23,7 @@ class Broken:
 HEAD = '''"""A method with a mistake, after arXiv:1804.06872."""
 
 import gc
+import os
 import random
 import sys
 from dataclasses import dataclass, field
@@ -72,6 +73,67 @@ BROKEN = {
         ("construction drew from torch", "do nothing but store in the constructor"),
         "def __post_init__",
     ),
+    "a file that it opens in secret": Broken(
+        "construction",
+        LOSSES
+        + """
+    def __post_init__(self):
+        super().__post_init__()
+        try:
+            open(__file__).close()
+        except Exception:
+            pass
+""",
+        ("construction opened a file", "read files in setup, or not at all"),
+        "open(__file__).close()",
+    ),
+    "a file that it opens by its descriptor": Broken(
+        "construction",
+        LOSSES
+        + """
+    def __post_init__(self):
+        super().__post_init__()
+        os.close(os.open(__file__, os.O_RDONLY))
+""",
+        ("construction opened a file",),
+        "os.close(os.open(__file__, os.O_RDONLY))",
+    ),
+    "equal to every other": Broken(
+        "identity",
+        LOSSES
+        + """
+    def __eq__(self, other):
+        return isinstance(other, Mine)
+
+    __hash__ = nn.Module.__hash__
+""",
+        ("two methods of the same settings are equal", "@dataclass(eq=False) and no __eq__"),
+        "def __eq__",
+    ),
+    "a method that cites nothing": Broken(
+        "source",
+        LOSSES,
+        ("`paper` is empty, and no paper is cited", "paper: ClassVar[str]"),
+        "class Mine(LossMethod)",
+        before="\n__doc__ = 'A method with a mistake.'\n",
+    ),
+    "a file that says nothing of itself": Broken(
+        "declaration",
+        '    paper: ClassVar[str] = "none: a mistake"\n' + LOSSES,
+        ("its module has no docstring", "name the method and its paper at the top of the file"),
+        "class Mine(LossMethod)",
+        before="\n__doc__ = None\n",
+    ),
+    "settings that it swallows": Broken(
+        "refusal",
+        LOSSES
+        + """
+    def __init__(self, **others):
+        self.__post_init__()
+""",
+        ("the class, given zzz: nothing was raised", "swallow no others"),
+        "def __init__",
+    ),
     "a preset of a network that nobody has": Broken(
         "presets",
         "    presets: ClassVar[dict] = {'mine': {'network': 'resnet9000'}}\n" + LOSSES,
@@ -84,6 +146,15 @@ BROKEN = {
         ("nothing is said of drop", "write what a hyper-parameter means behind its default"),
         "class Mine(LossMethod)",
     ),
+    "a value without a type": Broken(
+        "description",
+        "    drop = 0.4\n" + LOSSES,
+        (
+            "`drop = 0.4` has no annotation, so it is no hyper-parameter",
+            "write `drop: float = 0.4`; a constant is ClassVar[float]",
+        ),
+        "drop = 0.4",
+    ),
     "a hyper-parameter that torch has": Broken(
         "shadows",
         "    half: float = 0.5  # of something\n" + LOSSES,
@@ -94,7 +165,45 @@ BROKEN = {
         "steps",
         LOSSES.replace(".mean(-1)", ""),
         ("Step.losses must have the shape (2,), got (2, 16)", "what it handed over"),
-        "class Mine(LossMethod)",
+        "def losses",
+    ),
+    "losses without a gradient": Broken(
+        "steps",
+        LOSSES.replace(".mean(-1))", ".mean(-1).detach())"),
+        ("losses() must return losses that carry a gradient, detached nowhere on their way from the logits",),
+        "def losses",
+    ),
+    "an update without a gradient": Broken(
+        "steps",
+        UPDATE.replace("self.learn(loss.sum())", "self.learn(loss.sum().detach())"),
+        ("update() must learn from losses that carry a gradient",),
+        "self.learn(loss.sum().detach())",
+        base="Method",
+    ),
+    "losses that return nothing": Broken(
+        "steps",
+        LOSSES.replace("return ", ""),
+        ("losses() returned None in place of a Step", "end it in `return Step(...)`"),
+        "def losses",
+    ),
+    "an update that returns nothing": Broken(
+        "steps",
+        UPDATE.replace("return ", ""),
+        ("update() returned None in place of a Step: the first epoch made 0 steps", "return a Step from update"),
+        "def update",
+        base="Method",
+    ),
+    "losses that are no step": Broken(
+        "steps",
+        LOSSES.replace("Step(", "("),
+        ("losses() returned a Tensor in place of a Step",),
+        "def losses",
+    ),
+    "a name that nobody has": Broken(
+        "steps",
+        LOSSES.replace("cross_entropy(", "cross_entrpy("),
+        ("NameError: name 'cross_entrpy' is not defined; did you mean 'cross_entropy'?",),
+        "cross_entrpy(",
     ),
     "losses that are not finite": Broken(
         "steps",
@@ -108,6 +217,31 @@ BROKEN = {
         ("losses still hangs on the autograd graph", "return Step(...).detached() from update"),
         "def update",
         base="Method",
+    ),
+    "an excuse of its own": Broken(
+        "steps",
+        "    excuse: ClassVar[type] = DoesNotApply\n"
+        + LOSSES.replace("return", 'raise self.excuse("not today")\n        return'),
+        ("it raised DoesNotApply: not today", "the contract alone decides"),
+        'raise self.excuse("not today")',
+        before="from bench.contract import DoesNotApply\n",
+    ),
+    "a loss that leaves all numbers later on": Broken(
+        "record",
+        LOSSES.replace(".mean(-1))", ".mean(-1) + (0.0 if clock.epoch < 1 else float('inf')))"),
+        ("the run diverged", "look for a division and a logarithm"),
+        "def losses",
+    ),
+    "predictions that record gradients": Broken(
+        "looking",
+        LOSSES
+        + """
+    def predict(self, x):
+        with torch.enable_grad():
+            return super().predict(x)
+""",
+        ("without gradients, head ['net1'] still records them", "without switching gradients on"),
+        "def predict",
     ),
     "a selection in numbers": Broken(
         "steps",
@@ -162,6 +296,22 @@ class Notes(nn.Module):
         ("predict changed nets.0.", "let predict read the networks and nothing else"),
         "def predict",
     ),
+    "predictions that are no numbers": Broken(
+        "predict",
+        LOSSES
+        + """
+    def predict(self, x):
+        return {head: z / 0 * 0 for head, z in super().predict(x).items()}
+""",
+        ("predictions of net1 are not finite", "divide by no count that may be 0"),
+        "def predict",
+    ),
+    "a gradient that leaves all numbers later on": Broken(
+        "predict",
+        LOSSES.replace("return", "logits = logits * (1.0 if clock.epoch < 1 else float('nan'))\n        return"),
+        ("the run diverged: nets.0.", "so that predictions have none", "look for a division and a logarithm"),
+        "def losses",
+    ),
     "a headline that is no head": Broken(
         "predict",
         LOSSES + "\n    def headline(self):\n        return ['best']\n",
@@ -188,6 +338,16 @@ class Notes(nn.Module):
         self.runner = [sys._getframe(1).f_locals["self"]]
 """,
         ("after an epoch self.runner[0].data leads to clean labels", "keep nothing of the runner"),
+        "def losses",
+    ),
+    "a view of the clean labels": Broken(
+        "references",
+        LOSSES
+        + """
+    def on_phase(self, clock):
+        self.view = sys._getframe(1).f_locals["self"].data.clean["train"].numpy()[::2]
+""",
+        ("after an epoch self.view leads to clean labels", "keep nothing of the runner"),
         "def losses",
     ),
     "a look at the clean labels": Broken(

@@ -47,6 +47,10 @@ def test_the_honest_one_that_they_are_made_of_passes(tmp_path):
     assert [finding.check for finding in findings] == list(CHECKS.values())
 
 
+def test_every_check_that_needs_no_gpu_has_a_method_that_breaks_it():
+    assert set(CHECKS) - {broken.check for broken in BROKEN.values()} == {"gpu-waits"}
+
+
 def test_a_check_waits_for_earlier_ones_alone():
     names = list(CHECKS)
     assert [c.name for c in CHECKS.values() if any(names.index(o) >= names.index(c.name) for o in c.after)] == []
