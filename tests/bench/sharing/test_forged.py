@@ -149,6 +149,16 @@ def test_runs_of_one_code_that_report_by_other_heads_are_refused_and_noted_betwe
     assert "dml: paper is not the same here as in A" in said["submissions"][2]["notes"]
 
 
+def test_a_claim_that_enclosed_source_does_not_bear_out_is_refused(own, board, say, tmp_path):
+    assert say("export", *own.words, "--out", tmp_path / "own.zip", "--with-code")[0] == 0
+    mine = unpacked(tmp_path / "own.zip")
+    board.put(mine)
+    code, said = board.check()
+    assert (code, said["submissions"][0]["notes"]) == (0, [])
+    board.put(changed(mine, lambda payload: payload.update(num_networks=2)))
+    assert board.refusal().endswith(": num_networks is 2, and 1 by the code of mine.Mine")
+
+
 def test_enclosed_source_is_read_and_never_run(tmp_path):
     head = "from typing import ClassVar\n"
     body = MINE.replace('"""The mean."""', '"""The mean."""\n\n    num_networks: ClassVar[int] = 2')
