@@ -7,6 +7,7 @@ import errno
 import sys
 from pathlib import Path
 
+from bench.arguments import parser
 from bench.commands.select import planned
 from bench.commands.table import INTEGRITY
 from bench.findings import everything
@@ -16,7 +17,6 @@ from bench.sharing.exporting import Export, check_about
 from bench.sweep.records.reading import without_collector
 from bench.sweep.records.store import Store
 
-SELECTING = ("dataset", "methods", "noise", "seeds", "network", "epochs")
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 LEFT_OUT = "logs, per-sample tables and the records of attempts, which name the host"
 
@@ -56,10 +56,10 @@ def _chosen(args: argparse.Namespace) -> Export:
     if not args.everything:
         suite, runs = planned(args)
         return Export(store, suite, runs, suite.rule or "last")
-    if given := [f"--{flag}" for flag in SELECTING if getattr(args, flag)]:
-        raise ValueError(f"--everything takes all runs of the folder: leave {', '.join(given)} out")
-    if args.suite:
-        raise ValueError(f"give a suite ({args.suite!r}) or --everything, not both")
+    default = parser().parse_args([args.verb, "--out", str(args.out)])
+    if given := [name for name in everything.SELECTING if getattr(args, name) != getattr(default, name)]:
+        flags = [f"--{name.replace('_', '-')}" if name != "suite" else f"suite {args.suite!r}" for name in given]
+        raise ValueError(f"--everything takes all runs of the results folder; leave out {', '.join(flags)}")
     found = everything.gather(store, args.data_dir)
     return Export(store, found.suite, found.runs, whole=True, alarms=list(found.corrupt.values()))
 

@@ -19,14 +19,16 @@ from bench.sharing.protocol import Protocol
 from bench.sweep.planning import grid
 from bench.sweep.records.reading import without_collector
 
-INCOMPLETE = 1
+OPEN = 1  # incomplete or unchecked
 PAGE = "leaderboard.html"
 OPENING = b"<!doctype html>"
 
 
 def main(args: argparse.Namespace) -> int:
-    """Check and print; write the page, or with --check return 3 if one is refused and 1 if one is incomplete."""
+    """Check and print; write the page, or with --check return 3 if one is refused and 1 if one is not accepted."""
     data_dir = args.data_dir.expanduser().resolve() if args.data_dir else None
+    if args.folder.is_file():
+        raise ValueError(f"{args.folder} is a file: name the folder in which submissions lie")
     asked = _asked(args.suite, data_dir) if args.suite else None
     out: Path = args.out or args.folder / PAGE
     if not args.check:
@@ -43,7 +45,7 @@ def main(args: argparse.Namespace) -> int:
     print(json.dumps(told, indent=1) if args.json else printable(_text(told)))
     if args.check:
         counts = told["counts"]
-        return INTEGRITY if counts["refused"] else INCOMPLETE if counts["incomplete"] else 0
+        return INTEGRITY if counts["refused"] else OPEN if counts["incomplete"] or counts["unchecked"] else 0
     _write(out, told, args.suite)
     if not args.json:
         print(printable(f"written: {out}"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,16 +18,34 @@ DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 def check(config: RunConfig) -> None:
-    """Raise ValueError if reading the run's data, or drawing its noise again, would look at a place that it chooses."""
+    """Raise ValueError if reading the run's data, or drawing its noise again, would look at a place that it chooses.
+
+    So do known data of other content than the pinned one: nothing could be checked against them.
+    """
     name, options = config.dataset.name, config.noise.options
     if name not in datasets.available() and not OWN.fullmatch(name):
         raise ValueError(f"{name!r:.60} is no data set")
+    if (pinned := pinned_digest(name)) and config.dataset.digest != pinned:
+        given = config.dataset.digest
+        raise ValueError(f"{name} has the digest {pinned[:12]}, and {given:.12} is told: these are other data")
     if "path" in options and not _is_pinned(options):
         raise ValueError(
             f"the noise is read from {options['path']!r:.60}, which is no file that is known by its content"
         )
-    if "source" in options and options["source"] not in (*datasets.available(), *LABELS_ONLY):
-        raise ValueError(f"the noise takes images of {options['source']!r:.60}, which is no data set")
+    source = options.get("source", "")  # of labels from a file that names no foreign images
+    if source != "" and source not in (*datasets.available(), *LABELS_ONLY):
+        raise ValueError(f"the noise takes images of {source!r:.60}, which is no data set")
+
+
+@functools.cache
+def pinned_digest(name: str) -> str:
+    """The digest of a data set that is known beforehand; "" where files decide, or the data are one's own."""
+    if name not in datasets.available():
+        return ""
+    try:
+        return datasets.source(name).info(Path(os.devnull)).digest
+    except (ValueError, OSError):  # it asks for files
+        return ""
 
 
 def folder_of(config: RunConfig, data_dir: Path | None, store: Path) -> Path | None:

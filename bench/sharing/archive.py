@@ -130,6 +130,21 @@ def opened(path: Path) -> Iterator[tuple[Path, Submission]]:
         yield folder, _unpack(path, folder)
 
 
+@contextlib.contextmanager
+def regular(path: Path) -> Iterator[io.BufferedReader]:
+    """A regular file, open for reading; Unsound at once for a link, a pipe, or whatever else is none."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):  # a symbolic link, a socket
+            raise Unsound("is no regular file") from None
+        raise
+    with os.fdopen(fd, "rb") as file:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise Unsound("is no regular file")
+        yield file
+
+
 def _unpack(path: Path, folder: Path) -> Submission:
     with _reading(path) as (archive, entries):
         submission = _listed(_take(archive, entries[MANIFEST], MOST_OF_LIST))
@@ -151,7 +166,7 @@ def _unpack(path: Path, folder: Path) -> Submission:
 def _reading(path: Path) -> Iterator[tuple[zipfile.ZipFile, dict[str, zipfile.ZipInfo]]]:
     """An archive and its entries by name, none of which is what no export writes."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with regular(path) as file, zipfile.ZipFile(file) as archive:
             yield archive, _entries(archive)
     except Unsound:
         raise

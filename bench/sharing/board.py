@@ -10,6 +10,7 @@ from typing import Any
 from bench import config as cfg
 from bench.evidence.cells import DAGGER, DASH, Cell, Row, Table
 from bench.evidence.records import RULES, Summary
+from bench.files import canonical
 from bench.findings import derived, everything
 from bench.sharing.checking import Checked
 from bench.sharing.entries import Entries
@@ -18,8 +19,11 @@ from bench.sharing.submission import is_link
 from bench.sharing.told import Told
 from methods import registry
 
+PER_COLUMN = "settings per column"
+NO_RUNS = Cell(None, None, 0, 0)
 OWN = "own"  # what is said of code that is not this harness's
 TRAINING = ("network", "epochs", "preset", "precision")  # what is told of it above a table
+VERDICTS = ("accepted", "incomplete", "unchecked", "refused")
 LIMITS = ("train_limit", "test_limit", "trusted")
 
 
@@ -41,11 +45,12 @@ class Line:
     date: str
     code: str
     source: str
+    why: str = ""  # it is not ranked
 
 
 @dataclass(frozen=True)
 class Section:
-    """The entries of one protocol, best mean rank first; `partial` are those that are incomplete."""
+    """The entries of one protocol, best mean rank first; `partial` are those that are incomplete or unchecked."""
 
     key: str
     title: str
@@ -74,22 +79,23 @@ class _Maker:
 
     def __init__(self, entries: Entries, protocol: Protocol) -> None:
         self.entries, self.protocol, self.labels = entries, protocol, entries.labels
+        self.columns = tuple(dict.fromkeys(protocol.columns))
         self.facts: dict[str, tuple[Checked, Told]] = {}  # run_id of a row -> where it comes from
         self.repeated: list[str] = []
 
     def section(self) -> Section:
         complete = [one for one in self.entries.checked if one.verdict == "accepted"]
-        partial = [one for one in self.entries.checked if one.verdict == "incomplete"]
+        partial = [one for one in self.entries.checked if one.verdict in ("incomplete", "unchecked")]
         seen: dict[tuple[str, ...], str] = {}
         table, rest = self._table(complete, seen), self._table(partial, seen)
         notes = [] if table is None else list(table.notes)
         lines = [] if table is None else self._ranked(table)
-        others = [] if rest is None else [self._line(row, None, marks=False) for row in rest.rows]
+        others = [] if rest is None else [self._line(rest, row, None, marks=False) for row in rest.rows]
         return Section(
             key=self.protocol.key,
             title=self._title(),
             facts=self._facts(table or rest),
-            columns=tuple(self.protocol.columns),
+            columns=self.columns,
             ranked=tuple(lines),
             partial=tuple(others),
             notes=(*notes, *self.repeated),
@@ -116,8 +122,9 @@ class _Maker:
         if not summaries:
             return None
         order = list(defaults)
-        columns = self.protocol.columns
-        return accuracy_table(summaries, methods=order, columns=columns, rule=self.protocol.rule, defaults=defaults)
+        return accuracy_table(
+            summaries, methods=order, columns=self.columns, rule=self.protocol.rule, defaults=defaults
+        )
 
     def _renamed(self, one: Checked, told: Told, label: str) -> Summary:
         """A run under the name of its row: two submissions may hold the same one."""
@@ -134,14 +141,16 @@ class _Maker:
 
         means = pd.DataFrame({row.label: [cell.mean for cell in row.cells] for row in table.rows}, dtype=float)
         ranks = {str(label): float(rank) for label, rank in average_ranks(comparable(means)).items() if rank == rank}
-        lines = [self._line(row, ranks.get(row.label)) for row in table.rows]
+        lines = [self._line(table, row, ranks.get(row.label)) for row in table.rows]
         return sorted(lines, key=lambda line: (line.rank is None, line.rank or 0.0))
 
-    def _line(self, row: Row, rank: float | None, marks: bool = True) -> Line:
+    def _line(self, table: Table, row: Row, rank: float | None, marks: bool = True) -> Line:
         behind = [self.facts[run_id] for cell in row.cells for run_id in cell.runs]
         one, runs = behind[0][0], [told for _, told in behind]
         method = runs[0].method
-        extra = row.label.removeprefix(f"{self.labels[one.place]} · {method}").strip()
+        extra = row.label.removeprefix(f"{self.labels[one.place]} · {method}").strip().strip("[]")
+        settings = {canonical([told.summary["config"][name] for name in ("method", "train")]) for told in runs}
+        cells = dict(zip(table.columns, row.cells, strict=True))
         train = [told.summary["config"]["train"] for told in runs]
         codes = sorted({told.summary["method_code"] for told in runs})
         return Line(
@@ -150,15 +159,16 @@ class _Maker:
             link=one.link,
             followed=is_link(one.link),
             method=method + (DAGGER if row.needs else ""),
-            params=extra.strip("[]"),
+            params=", ".join([*([extra] if extra else []), *([PER_COLUMN] if len(settings) > 1 else [])]),
             told=tuple(need.replace("_", " ") for need in row.needs),
             networks=row.networks_text,
             trained=_usual(f"{one['network']}, {one['epochs']} epochs" for one in train),
             rank=rank,
-            cells=tuple(self._cell(cell, marks) for cell in row.cells),
+            cells=tuple(self._cell(cells.get(column, NO_RUNS), marks) for column in self.columns),
             date=max(told.started for told in runs)[:10] or DASH,
             code=", ".join(code[:8] for code in codes),
             source=_source(method, codes, one),
+            why="" if one.verdict == "accepted" else f"{one.verdict}: {one.reasons[0]}",
         )
 
     def _cell(self, cell: Cell, marks: bool) -> dict[str, Any]:
@@ -241,7 +251,7 @@ def as_dict(entries: Entries) -> dict[str, Any]:
                 "by": one.by,
                 "link": one.link,
             },
-            **{"verdict": one.verdict, "reasons": [*one.faults, *one.gaps], "notes": one.notes, "made": _made(one)},
+            **{"verdict": one.verdict, "reasons": one.reasons, "notes": one.notes, "made": _made(one)},
             **{"runs": len(one.runs), "methods": sorted({told.method for told in one.runs})},
         }
         for one in entries.checked
@@ -249,7 +259,7 @@ def as_dict(entries: Entries) -> dict[str, Any]:
     counts = Counter(one.verdict for one in entries.checked)
     return {
         "schema": 1,
-        "counts": {verdict: counts[verdict] for verdict in ("accepted", "incomplete", "refused")},
+        "counts": {verdict: counts[verdict] for verdict in VERDICTS},
         "submissions": told,
         "conflicts": entries.conflicts,
         "protocols": [asdict(section) for section in sections(entries)],

@@ -20,7 +20,7 @@ from bench.evidence import records, recount
 from bench.evidence.records import HEADLINE, RULES, Summary
 from bench.files import canonical, check_name, read_regular, sha256
 from bench.fingerprint import method_code, sources
-from bench.sharing import archive, beside, protocol
+from bench.sharing import archive, beside, claims, protocol
 from bench.sharing.protocol import Protocol
 from bench.sharing.submission import RAW, Submission
 from bench.sharing.told import Told, check_shape, gaps, told_by
@@ -46,6 +46,7 @@ class Checked:
     link: str = ""
     version: str = ""
     faults: list[str] = field(default_factory=list)  # any: it is refused
+    unchecked: list[str] = field(default_factory=list)  # any: nobody can say here whether it holds
     gaps: list[str] = field(default_factory=list)  # any: it is incomplete
     notes: list[str] = field(default_factory=list)
     runs: list[Told] = field(default_factory=list)
@@ -54,7 +55,14 @@ class Checked:
 
     @property
     def verdict(self) -> str:
-        return "refused" if self.faults else "incomplete" if self.gaps else "accepted"
+        if self.faults:
+            return "refused"
+        return "unchecked" if self.unchecked else "incomplete" if self.gaps else "accepted"
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why it is not accepted, what weighs most first."""
+        return [*self.faults, *(f"not checked: {reason}" for reason in self.unchecked), *self.gaps]
 
     @property
     def title(self) -> str:
@@ -66,11 +74,11 @@ def check(path: Path, place: str, asked: Sequence[Protocol] | None, data_dir: Pa
 
     Whatever a stranger has written ends in a line of `faults`. An archive that was checked to the end is remembered.
     """
-    known = _memory(path, asked)
-    if known and (found := _recalled(known, place)) is not None:
-        return found
     found = Checked(place)
     try:
+        known = _memory(path, asked)
+        if known and (recalled := _recalled(known, place)) is not None:
+            return recalled
         with archive.opened(path) as (folder, submission):
             complete = _Check(found, folder, submission, asked, data_dir).run()
     except OSError as error:
@@ -93,7 +101,7 @@ def _memory(path: Path, asked: Sequence[Protocol] | None) -> str:
     if path.is_dir():
         return ""
     keys = None if asked is None else [one.key for one in asked]
-    with path.open("rb") as file:
+    with archive.regular(path) as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return sha256(canonical([digest, keys, sources(), sys.version]))[:32]
 
@@ -110,7 +118,7 @@ def _recalled(name: str, place: str) -> Checked | None:
 
 def _shorten(found: Checked) -> None:
     """Tell each reason in one line of bounded length, and not hundreds of them."""
-    for reasons in (found.faults, found.gaps, found.notes):
+    for reasons in (found.faults, found.unchecked, found.gaps, found.notes):
         lines = [" ".join(reason.split()) for reason in dict.fromkeys(reasons)]
         lines = [line if len(line) <= LONGEST else f"{line[:LONGEST]}..." for line in lines]
         more = [f"and {len(lines) - SHOWN} more of the kind"] if len(lines) > SHOWN else []
@@ -146,18 +154,18 @@ class _Check:
         """Check everything; say whether nothing was left unchecked for want of data."""
         self.found.faults += beside.faults(self.store.root, self.submission)
         runs = self._records()
-        skipped = self._second_road(runs)
+        self.found.unchecked += self._second_road(runs)
         if not self.found.faults:
             self._raw()
             given = self.submission.methods if self.asked is None else {}
             self.found.gaps += gaps(self.found.protocols, self.found.runs, given)
-            self._code(runs)
+            self._code()
         if self.beside:
             self.found.notes.append(f"{self.beside} runs beside the suite, not looked at")
         if left := self.submission.left_out:
             told = ", ".join(f"{n} {state}" for state, n in left.items())
             self.found.notes.append(f"not finished where it was exported: {told}")
-        return not skipped
+        return not self.found.unchecked
 
     def _wrong(self, reason: object) -> None:
         self.found.faults.append(str(reason).replace(f"{self.store.root}/", ""))
@@ -207,7 +215,7 @@ class _Check:
         for some in _by_data(runs):
             report = Report()
             folder = places.folder_of(some[0].config, self.data_dir, self.store.root)
-            again = Verifier(self.store, some, folder, report).run()
+            again = Verifier(self.store, some, folder, report, strange=True).run()
             for violation in report.violations:
                 self._wrong(f"{violation.file}: {violation.reason}")
             skipped += [reason.replace(f"{self.store.root}/", "") for reason in report.skipped]
@@ -215,7 +223,6 @@ class _Check:
             for told in self.found.runs:
                 if told.run_id in again:
                     self._same_number(told, again[told.run_id])
-        self.found.notes += [f"not checked: {reason}" for reason in skipped]
         return skipped
 
     def _same_number(self, told: Told, again: recount.Run) -> None:
@@ -242,20 +249,38 @@ class _Check:
                         self._wrong(f"{RAW}: {told.run_id}, {rule}, {head} is {cell}, the record says {value}")
                         return
 
-    def _code(self, runs: Sequence[Run]) -> None:
-        """Say of each method that is not this harness's what is known of its source."""
-        for run in runs:
-            name = run.config.method.name
-            if name in self.found.enclosed or name in registry.available():
-                continue
-            path = self.store.root / "code" / f"{name.rpartition('.')[0]}.py"
-            codes = {told.summary["method_code"] for told in self.found.runs if told.method == name}
-            if not path.is_file():
-                self.found.enclosed[name] = "source not enclosed"
-            elif {method_code(path)} == codes:
-                self.found.enclosed[name] = "source enclosed, which its runs were made by"
+    def _code(self) -> None:
+        """Hold what records say of their methods against the source; say what is known of that of others' methods."""
+        rows: dict[str, list[Told]] = {}
+        for told in self.found.runs:
+            rows.setdefault(told.method, []).append(told)
+        for name, runs in rows.items():
+            self.found.faults += claims.unequal(runs)
+            if name in registry.available():
+                code, said = claims.of_ours(name)
+                ours = [told for told in runs if told.summary["method_code"] == code]
+                self.found.faults += claims.faults(ours, said)
+                unknown = len(ours) < len(runs)
             else:
-                self.found.enclosed[name] = "source enclosed; that its runs were made by it cannot be shown here"
+                unknown = self._enclosed(name, runs)
+            if unknown:
+                what = "networks, headline, paper and what it was told are as its records say"
+                self.found.notes.append(f"{name} is not this harness's code: {what}")
+
+    def _enclosed(self, name: str, runs: Sequence[Told]) -> bool:
+        """Say what is known of the source of a method of one's own; return whether it tells nothing of the records."""
+        path = self.store.root / "code" / f"{name.rpartition('.')[0]}.py"
+        if not path.is_file():
+            self.found.enclosed[name] = "source not enclosed"
+            return True
+        if {method_code(path)} != {told.summary["method_code"] for told in runs}:
+            self.found.enclosed[name] = "source enclosed; that its runs were made by it cannot be shown here"
+            return True
+        self.found.enclosed[name] = "source enclosed, which its runs were made by"
+        said = claims.of_enclosed(path, name)
+        if said is not None:
+            self.found.faults += claims.faults(runs, said)
+        return said is None or said.headline is None
 
 
 def _by_data(runs: Sequence[Run]) -> list[list[Run]]:

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 from bench.files import canonical
+from bench.sharing import claims
 from bench.sharing.checking import Checked, check
 from bench.sharing.protocol import Protocol
 from bench.sharing.submission import MANIFEST
@@ -65,34 +66,46 @@ def check_all(folder: Path, asked: Sequence[Protocol] | None, data_dir: Path | N
             entries.checked.append(check(path, place, asked, data_dir))
     _same_labels(entries)
     _same_runs(entries)
+    _same_claims(entries)
     return entries
 
 
 def _same_labels(entries: Entries) -> None:
     """Refuse who met other wrong labels than everybody else for the same data, noise and noise seed.
 
-    What most submissions met stands; where two sides are equally many, nobody can tell, and both are refused.
+    Labels that were drawn again stand. Where nobody could, what most distinct sets of results met does: copies of one
+    count once. Where two sides are equally many, nobody can tell, and both are refused.
     """
-    met: dict[bytes, dict[str, dict[str, Told]]] = {}
+    met: dict[bytes, dict[str, dict[str, list[Told]]]] = {}
     for one in entries.checked:
         for told in one.runs if not one.faults else ():
             config = told.summary["config"]
             setting = canonical([config["dataset"]["name"], config["dataset"]["digest"], config["noise"]])
-            met.setdefault(setting, {}).setdefault(told.summary["noise_id"], {}).setdefault(one.place, told)
+            met.setdefault(setting, {}).setdefault(told.summary["noise_id"], {}).setdefault(one.place, []).append(told)
     by_place = {one.place: one for one in entries.checked}
     wrong: dict[str, list[str]] = {}
     for ids in met.values():
-        most = max(len(places) for places in ids.values())
-        winners = [noise_id for noise_id, places in ids.items() if len(places) == most]
+        winners = _standing(ids, {place for place, one in by_place.items() if not one.unchecked})
         for noise_id, places in ids.items():
             if len(ids) > 1 and (len(winners) > 1 or noise_id not in winners):
                 others = ", ".join(sorted(set(ids) - {noise_id})[:NAMED])
-                for place, told in places.items():
+                for place, (told, *_) in places.items():
                     seed = told.summary["config"]["noise"]["seed"]
                     text = f"runs/{told.run_id} met other wrong labels ({noise_id}) than others ({others}) for the same"
                     wrong.setdefault(place, []).append(f"{text} noise and noise seed {seed}")
     for place, reasons in wrong.items():
         by_place[place].faults += reasons[:NAMED]
+
+
+def _standing(ids: dict[str, dict[str, list[Told]]], drawn: set[str]) -> list[str]:
+    """The labels that stand, of those that places met; `drawn` are the places whose labels were drawn again."""
+    if again := [noise_id for noise_id, places in ids.items() if drawn & places.keys()]:
+        return again
+    votes = {
+        noise_id: len({frozenset(told.payload for told in some) for some in places.values()})
+        for noise_id, places in ids.items()
+    }
+    return [noise_id for noise_id, n in votes.items() if n == max(votes.values())]
 
 
 def _same_runs(entries: Entries) -> None:
@@ -108,3 +121,15 @@ def _same_runs(entries: Entries) -> None:
     for (a, b, method), ids in differing.items():
         more = f" and {len(ids) - 1} more" if len(ids) > 1 else ""
         entries.conflicts.append(f"{method}: {a} and {b} found other numbers in the same run: {ids[0]}{more}")
+
+
+def _same_claims(entries: Entries) -> None:
+    """Note where two submissions report a method of one code and setting by other heads, or say else of it."""
+    first: dict[bytes, tuple[Checked, Told]] = {}
+    for one in entries.checked:
+        for told in one.runs if not one.faults else ():
+            other, known = first.setdefault(claims.setting_of(told), (one, told))
+            for name in claims.differing(known, told) if other is not one else ():
+                line = f"{told.method}: {name} is not the same here as in {entries.labels[other.place]}"
+                if line not in one.notes:
+                    one.notes.append(line)

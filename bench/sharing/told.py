@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from bench.evidence import records
-from bench.evidence.records import noise_text
+from bench.evidence.grouping import group
+from bench.evidence.records import Summary, noise_text
 from bench.files import canonical
 from bench.sharing import protocol
 from bench.sharing.protocol import Cell, Protocol
@@ -16,6 +17,8 @@ from bench.sharing.submission import Given
 from bench.sweep.upkeep.finished import Finished
 
 TEXTS = ("noise_id", "code", "method_code", "device_kind", "dataset_digest")
+CODES = ("code", "method_code")
+CODE = re.compile(r"[0-9a-f]{16}")
 LISTS = ("heads", "headline", "needs")
 
 
@@ -61,6 +64,11 @@ def check_shape(payload: Mapping[str, Any]) -> None:
     for name in LISTS:
         if not isinstance(payload[name], list) or not all(isinstance(word, str) for word in payload[name]):
             raise ValueError(f"{name} must be a list of texts, got {payload[name]!r:.60}")
+    for name in CODES:
+        if not CODE.fullmatch(payload[name]):
+            raise ValueError(f"{name} must be 16 hexadecimal digits, got {payload[name]!r:.60}")
+    if payload["dataset_digest"] != payload["config"]["dataset"]["digest"]:
+        raise ValueError("dataset_digest is not the one of its configuration")
     heads, headline = payload["heads"], payload["headline"]
     if len(set(heads)) != len(heads) or not headline or not set(headline) <= set(heads):
         raise ValueError(f"headline must name some of the heads {', '.join(heads)}, got {headline!r:.60}")
@@ -69,30 +77,22 @@ def check_shape(payload: Mapping[str, Any]) -> None:
 
 
 def gaps(protocols: Sequence[Protocol], runs: Sequence[Told], given: Mapping[str, Given]) -> list[str]:
-    """A line for each method that lacks runs of the protocol it belongs to, or of which none is there."""
+    """A line for each row that lacks runs of the protocol it belongs to, and each method of which none is there.
+
+    A row is one of the leaderboard's tables: runs of a column that differ in anything but seeds stand in several.
+    """
     found = []
     for one in protocols:
         rows: dict[str, list[Told]] = {}
         for told in runs:
             if told.protocol == one.key:
                 rows.setdefault(told.method, []).append(told)
-        for method, own in sorted(rows.items()):
-            for params, some in _variants(own).items():
-                if missing := one.cells - {told.cell for told in some}:
-                    found.append(_gap(f"{method} {params}".strip(), one, missing))
+        for _, own in sorted(rows.items()):
+            for row in group([Summary(told.summary) for told in own]).groups:
+                if missing := one.cells - {protocol.cell_of(entry.config) for entry in row.entries}:
+                    found.append(_gap(row.label, one, missing))
     done = {told.method for told in runs}
     return found + [f"{name}: none of {own.planned} runs" for name, own in given.items() if name not in done]
-
-
-def _variants(runs: Sequence[Told]) -> dict[str, list[Told]]:
-    """The runs of a method, apart by hyper-parameters where one noise and seed was met with several."""
-    cells = Counter(told.cell for told in runs)
-    if max(cells.values()) == 1:
-        return {"": list(runs)}
-    found: dict[str, list[Told]] = {}
-    for told in runs:
-        found.setdefault(records.text_of(told.summary["config"]["method"]["params"]), []).append(told)
-    return found
 
 
 def _gap(method: str, one: Protocol, missing: Iterable[Cell]) -> str:

@@ -287,9 +287,7 @@ def test_a_record_of_other_types_is_refused_or_harmless_and_ends_no_check(files,
     verdicts = {one["name"]: one["verdict"] for one in said["submissions"]}
     harmless = {name.split()[0] for name, verdict in verdicts.items() if verdict != "refused"}
     # what no table and no page shows may be anything
-    assert harmless <= {"attempts", "paper", "parameters", "forward_samples", "dataset_digest", "device_kind"} | {
-        *("code", "method_code", "needs", "diverged", "num_networks")
-    }
+    assert harmless <= {"attempts", "parameters", "forward_samples", "device_kind", "diverged"}
     assert all(len(reason) < 310 for one in said["submissions"] for reason in one["reasons"])
     assert say("leaderboard", board.folder)[0] == 0
 
@@ -331,7 +329,8 @@ def test_data_of_ones_own_are_looked_for_only_where_somebody_says(files, board, 
     said[0]["setting"]["dataset"]["name"] = "mine.npz"
     board.put(relisted(resealed(one, place, payload, found["provenance"]), protocols=said))
     code, found = board.check()
-    (note,) = found["submissions"][0]["notes"]
-    assert code == 1
-    assert note.startswith("not checked: predictions against test labels, and labels drawn again: ")
-    assert "data/mine.npz" in note
+    (one,) = found["submissions"]
+    assert (code, one["verdict"]) == (1, "unchecked")
+    reason = one["reasons"][0]
+    assert reason.startswith("not checked: predictions against test labels, and labels drawn again: ")
+    assert "data/mine.npz" in reason

@@ -48,7 +48,7 @@ def sections(said):
 def test_numbers_marks_and_ranks_are_those_of_the_table(files, board, trained, suite, say):
     board.put(files)
     code, said = board.check()
-    assert (code, said["counts"]) == (0, {"accepted": 1, "incomplete": 0, "refused": 0})
+    assert (code, said["counts"]) == (0, {"accepted": 1, "incomplete": 0, "unchecked": 0, "refused": 0})
     (section,) = said["protocols"]
     table = json.loads(say("table", *suite, "--results", trained, "--format", "json")[1])
     assert section["columns"] == table["columns"]
@@ -168,17 +168,19 @@ def test_a_missing_seed_and_a_missing_method_make_an_entry_incomplete(files, boa
     assert (said["protocols"][0]["ranked"], len(said["protocols"][0]["partial"])) == ([], 2)
 
 
-def test_where_the_data_are_not_at_hand_it_says_so(files, board, monkeypatch):
+def test_where_the_data_are_not_at_hand_it_is_unchecked_and_not_ranked(files, board, monkeypatch):
     def missing(*_):
         raise datasets.MissingDataError("digits: not here")
 
     monkeypatch.setattr(datasets, "load", missing)
     board.put(relisted(files, by="nobody else"))
     code, said = board.check()
-    reason = "predictions against test labels, and labels drawn again: digits: not here"
-    assert (code, said["submissions"][0]["notes"]) == (0, [f"not checked: {reason}"])
+    (one,), (section,) = said["submissions"], said["protocols"]
+    reason = "not checked: predictions against test labels, and labels drawn again: digits: not here"
+    assert (code, one["verdict"], one["reasons"]) == (1, "unchecked", [reason])
+    assert (section["ranked"], [line["why"] for line in section["partial"]]) == ([], [f"unchecked: {reason}"] * 2)
     monkeypatch.undo()
-    assert board.check()[1]["submissions"][0]["notes"] == []  # an unfinished check is not remembered
+    assert board.check()[1]["submissions"][0]["verdict"] == "accepted"  # an unfinished check is not remembered
 
 
 # --- what is wrong
@@ -242,6 +244,15 @@ def test_other_counts_than_the_stored_labels_have_are_refused(files, board):
     assert "(train_wrong), its stored labels of" in board.refusal()
 
 
+def other_loss(files):
+    """The same with other results: what a run on another machine might give."""
+    for place in sorted({name.removesuffix("result.json") for name in files if name.endswith("/result.json")}):
+        found = json.loads(files[f"{place}result.json"])
+        found["payload"]["history"][0]["loss"][0] += 1.0
+        files = resealed(files, place, found["payload"], found["provenance"])
+    return relisted(files)
+
+
 def with_other_labels(files):
     """One run met labels of its own, stored as soundly as the others."""
     place, found = record(files)
@@ -272,15 +283,36 @@ def test_other_wrong_labels_than_everybodys_are_refused_where_nothing_can_be_dra
     odd = with_other_labels(files)
     place = next(name for name in odd if name.endswith("result.json") and odd[name] != files.get(name))
     alone = {n: d for n, d in odd.items() if not n.startswith("runs/") or n.startswith(place[:-11])}
-    board.put(files, "a.zip")
-    board.put(relisted(files, name="B"), "b.zip")
+    board.put(relisted(files, name="A"), "a.zip")
+    board.put(other_loss(relisted(files, name="B")), "b.zip")
     board.put(relisted(alone, name="Odd"), "odd.zip")
     code, said = board.check()
-    assert (code, [one["verdict"] for one in said["submissions"]]) == (3, ["accepted", "accepted", "refused"])
+    assert (code, [one["verdict"] for one in said["submissions"]]) == (3, ["unchecked", "unchecked", "refused"])
     assert "met other wrong labels (n" in said["submissions"][2]["reasons"][0]
+    board.put(relisted(alone, name="Odd", by="a copy"), "copy.zip")
+    board.put(relisted(alone, name="Odd", by="another"), "copies.zip")  # of one set of results: one vote
+    verdicts = {one["place"]: one["verdict"] for one in board.check()[1]["submissions"]}
+    assert verdicts == {"a.zip": "unchecked", "b.zip": "unchecked"} | dict.fromkeys(
+        ("copies.zip", "copy.zip", "odd.zip"), "refused"
+    )
     (board.folder / "b.zip").unlink()  # one against one: nobody can tell
-    code, said = board.check()
-    assert [one["verdict"] for one in said["submissions"]] == ["refused", "refused"]
+    assert {one["verdict"] for one in board.check()[1]["submissions"]} == {"refused"}
+
+
+def test_labels_that_were_drawn_again_stand_against_any_number_that_were_not(files, board, monkeypatch):
+    def missing(*_):
+        raise datasets.MissingDataError("digits: not here")
+
+    board.put(relisted(files, name="Drawn"), "drawn.zip")
+    assert board.check()[0] == 0  # and is remembered
+    monkeypatch.setattr(datasets, "load", missing)
+    odd = with_other_labels(files)
+    place = next(name for name in odd if name.endswith("result.json") and odd[name] != files.get(name))
+    alone = {n: d for n, d in odd.items() if not n.startswith("runs/") or n.startswith(place[:-11])}
+    board.put(relisted(alone, name="Odd"), "odd.zip")
+    board.put(other_loss(relisted(alone, name="Odder")), "odder.zip")
+    verdicts = [one["verdict"] for one in board.check()[1]["submissions"]]
+    assert verdicts == ["accepted", "refused", "refused"]
 
 
 def test_a_table_of_nothing_but_refused_entries_is_a_page_all_the_same(files, board, say):
@@ -295,6 +327,7 @@ def test_a_table_of_nothing_but_refused_entries_is_a_page_all_the_same(files, bo
     ("words", "message"),
     [
         (["nowhere"], "there is no folder nowhere"),
+        (["board/one.zip"], "board/one.zip is a file: name the folder in which submissions lie"),
         (["empty"], "empty holds no submission: neither an archive of `export` nor an unpacked one"),
         (["board", "--suite", "quickstrat"], "unknown suite 'quickstrat'; did you mean 'quickstart'?"),
         (["board", "--out", "notes.txt"], "notes.txt is no page: name another file by --out"),

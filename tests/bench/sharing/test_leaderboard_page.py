@@ -71,8 +71,8 @@ def test_what_a_method_was_told_and_incomplete_and_refused_entries_are_on_the_pa
     board.put(b"no archive", "c.zip")
     shown = opened(page())
     text = shown.inner_text("body")
-    assert "1 accepted, 1 incomplete, 1 refused." in text
-    assert "Incomplete, not ranked" in text
+    assert "1 accepted, 1 incomplete, 0 unchecked, 1 refused." in text
+    assert "Incomplete or unchecked, not ranked" in text
     rows = shown.locator("#submissions tbody tr").all_inner_texts()
     assert [row.split("\t")[2] for row in rows] == ["accepted", "incomplete", "refused"]
     assert f"lacks seed {payload['config']['seed']}" in rows[1]
@@ -85,7 +85,7 @@ def test_a_dagger_marks_who_was_told_more_than_the_labels(files, board):
     names = [name for name in files if name.endswith("/result.json")]
     for name in names:
         found = json.loads(changed[name])
-        found["payload"]["needs"] = ["noise_rate"]
+        found["payload"] |= {"needs": ["noise_rate"], "method_code": "0" * 16}
         changed = resealed(changed, name.removesuffix("result.json"), found["payload"], found["provenance"])
     rows = changed["runs.csv"]
     assert sha256(rows) == sha256(files["runs.csv"])
@@ -99,3 +99,22 @@ def test_the_page_fits_a_phone(files, board, page, opened):
     board.put(files, "a.zip")
     shown = opened(page(), width=390, height=800)
     assert shown.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_an_incomplete_row_has_a_cell_for_each_column_in_its_place(files, board, page, opened):
+    lost = "pairflip"
+    kept = files
+    for name in [name for name in files if name.endswith("/result.json")]:
+        if json.loads(files[name])["payload"]["config"]["noise"]["family"] == lost:
+            kept = {n: data for n, data in kept.items() if not n.startswith(name.removesuffix("result.json"))}
+    board.put(relisted(kept), "a.zip")
+    shown = opened(page())
+    (section,) = board.check()[1]["protocols"]
+    table = shown.locator(f"#i{section['key']}")
+    heads = [text.strip() for text in table.locator("th").all_inner_texts()]
+    (first, *_) = table.locator("tbody tr").evaluate_all(
+        "rows => rows.map(row => [...row.cells].map(c => c.innerText))"
+    )
+    assert len(first) == len(heads)
+    at = next(place for place, head in enumerate(heads) if head.startswith(lost))
+    assert first[at].split() == ["–", "(0/2)"]
