@@ -157,7 +157,7 @@ _LATEX = str.maketrans(
 _BEYOND = 0x180  # letters of Latin scripts compile everywhere; what follows has no glyph in most fonts of LaTeX
 
 
-LATEX_NEEDS = r"% \usepackage{booktabs}; where it is wider than the page: \resizebox{\linewidth}{!}{\input{...}}"
+LATEX_NEEDS = r"% \usepackage{booktabs}; a table wider than the page goes into a \resizebox"
 
 
 def to_latex(table: Table) -> str:

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import sklearn
 
 from bench.files import canonical, sha256
 from bench.fingerprint import ROOT, harness_code
@@ -208,7 +209,9 @@ def test_a_read_only_folder_is_exported_and_checked_and_its_page_goes_elsewhere(
         there.mkdir()
         shutil.copy(Path(place, "one.zip"), there)
         with as_somebody_else(there):
-            assert say("leaderboard", there, "--check")[0] == 0
+            # the digits lie beside scikit-learn, which others may not be let to: then the submission is unchecked
+            at_hand = all(path.stat().st_mode & 0o001 for path in Path(sklearn.__file__).parents)
+            assert say("leaderboard", there, "--check")[0] == (0 if at_hand else 1)
             code, _, err = say("leaderboard", there)
             assert code == 2
             assert err.startswith(f"run_bench.py leaderboard: {there / 'leaderboard.html'}")
