@@ -44,6 +44,7 @@ def check_pairs(found, lines, with_cpu=True):
             assert pair["cpu_ratios"] == [pair["peer_cpu"][0] / pair["ours_cpu"][0]]
 
 
+@pytest.mark.slow
 def test_noise(tmp_path):
     found, lines, _ = quick("noise", tmp_path)
     check_pairs(found, lines, with_cpu=False)
@@ -51,6 +52,7 @@ def test_noise(tmp_path):
     assert all(pair["peak_mib"] >= 0 for pair in found["pairs"])
 
 
+@pytest.mark.slow
 def test_input(tmp_path):
     found, lines, record = quick("input", tmp_path)
     check_pairs(found, lines)
@@ -78,6 +80,7 @@ def test_step(tmp_path):
         )
 
 
+@pytest.mark.slow
 def test_epoch(tmp_path):
     found, lines, _ = quick("epoch", tmp_path, "--precision", "float32")
     check_pairs(found, lines)

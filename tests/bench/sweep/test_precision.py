@@ -260,6 +260,7 @@ def test_a_run_in_tf32_is_refused_on_a_cpu_before_anything_is_stored_and_may_be_
     assert cli.main(["status", *words]) == 0
 
 
+@pytest.mark.slow
 def test_a_run_begun_in_bf16_is_done_in_bf16_by_a_machine_without_amx(machine, tmp_path, capsys):
     words = [*TINY, "--results", str(tmp_path / "results")]
     machine(amx=True)

@@ -153,6 +153,7 @@ def test_a_worker_that_does_not_share_the_results_folder_is_named(cluster, odd, 
     assert not (results / "launches").exists()
 
 
+@pytest.mark.slow
 def test_a_cluster_without_room_for_a_run_is_refused_at_once(cluster, odd, command):
     code, out, err = command(words(odd, "results", *on(cluster))).end()
     assert (code, out) == (2, "")

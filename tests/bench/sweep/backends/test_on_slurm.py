@@ -73,6 +73,7 @@ def test_an_array_of_which_no_element_comes_as_far_as_a_run_ends_with_1_and_the_
     assert "\x1b" not in err
 
 
+@pytest.mark.slow
 def test_an_element_that_slurm_warns_ends_in_order_and_is_queued_again(stub, odd, command, local):
     results = odd.parent / "results"
     code, out, err = command(words(odd, "results", *SLURM, order="wait", seeds="0")).end()
