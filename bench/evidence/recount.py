@@ -183,6 +183,42 @@ def gaps(groups: Iterable[Sequence[Run]], head: str) -> dict[frozenset[str], Num
     return found
 
 
+COSTS = ("epochs", "passes", "passes ratio")
+
+
+def costs(rows: Mapping[str, Sequence[Sequence[Run]]], baseline: str | None) -> dict[str, dict[str, Fraction]]:
+    """What the runs of each row and column took, without those that diverged; nothing where it is not known.
+
+    Epochs and passes over the training set are means over all runs of a row; the ratio to the baseline's passes is the
+    mean over the columns that both have.
+    """
+    whole = {
+        label: [[run for run in cell if not run.facts["diverged"]] for cell in cells] for label, cells in rows.items()
+    }
+    base = None if baseline is None else [_passes(cell) for cell in whole[baseline]]
+    found: dict[str, dict[str, Fraction]] = {}
+    for label, cells in whole.items():
+        runs, known = [run for cell in cells for run in cell], found.setdefault(label, {})
+        if not runs:
+            continue
+        known["epochs"] = Fraction(sum(run.facts["config"]["train"]["epochs"] for run in runs), len(runs))
+        if (passes := _passes(runs)) is not None:
+            known["passes"] = passes
+        own = [_passes(cell) for cell in cells]
+        ratios = [one / other for one, other in zip(own, base or [], strict=False) if one is not None and other]
+        if ratios:
+            known["passes ratio"] = sum(ratios, Fraction()) / len(ratios)
+    return found
+
+
+def _passes(runs: Sequence[Run]) -> Fraction | None:
+    if not runs or not all(run.facts["totals"]["train"] for run in runs):
+        return None
+    return sum(
+        (Fraction(run.facts["forward_samples"], run.facts["totals"]["train"]) for run in runs), Fraction()
+    ) / len(runs)
+
+
 def ranks(means: Mapping[str, Sequence[float | None]]) -> dict[str, list[float | None]]:
     """The rank of each row in each column, given its mean there; 1 is the highest, equal means share the mean rank.
 

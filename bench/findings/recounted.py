@@ -70,6 +70,9 @@ class Recount:
                 self._check_ranks(self._table(rule, "headline", "rank"), rule, "headline")
             for head in self.heads:
                 self._check_table(self._table("last", head, "rules"), "last", head)
+            for view in ("cost", "published"):
+                self._check_table(self._table("last", "headline", view), "last", "headline")
+            self._check_costs(self._table("last", "headline", "cost"))
         except ValueError as error:  # no table can be made of these runs: their labels differ
             self.report.wrong(self.store.runs, error)
             return
@@ -93,8 +96,21 @@ class Recount:
                         self.report.wrong(f"{where}: {row}, {column}", wrong)
             for runs, number in counted.items():
                 self.report.wrong(where, f"has no cell of the runs {', '.join(sorted(runs))}, which make {number.mean}")
-        if not table.parts:
+        if not table.parts and table.view != "published":
             self._check_mean_ranks(table, self._ranks(table, rule, head), f"{rule}, {head}")
+
+    def _check_costs(self, table: Table) -> None:
+        """Hold what the cost view counts against the records; hours are readings of a clock, which none can repeat."""
+        rows = {row.label: [[self.records[run_id] for run_id in cell.runs] for cell in row.cells] for row in table.rows}
+        base = [label for label in rows if label == self.baseline or label.startswith(f"{self.baseline} [")]
+        due = recount.costs(rows, base[0] if len(base) == 1 else None)
+        for extra in (extra for extra in table.extras if extra.name in recount.COSTS):
+            for row, value in zip(table.rows, extra.values, strict=True):
+                counted = due[row.label].get(extra.name)
+                self.report.count("costs")
+                if not _near(value.value, None if counted is None else float(counted), EXACT):
+                    where = f"cost table of {self.found.suite.name}: {row.label}, {extra.name}"
+                    self.report.wrong(where, f"says {value.value}, counted again {counted}")
 
     def _numbers(self, part: Part) -> dict[frozenset[str], Number]:
         if part.rule in recount.RULES:

@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ import pytest
 from bench import cli
 from bench.arguments.evidence import FORMATS, VIEWS
 from bench.commands.select import planned
-from bench.evidence import curves, published, recount, tables, views
+from bench.evidence import costs, curves, published, recount, tables, views
 from bench.evidence.cells import Cell, Row, Table
 from bench.evidence.footnoted import NOTHING
 from bench.evidence.writers import to_html
@@ -314,3 +315,33 @@ def test_m11_no_name_runs_on_a_page_of_a_table(tmp_path, opened):
     assert page.locator("tbody th").inner_text() == f"{hostile}†"
     assert page.locator("tbody td").last.inner_text() == "50.00 ± 1.00 (2/3) x"
     assert page.locator("img, script").count() == 1
+
+
+def test_g21_costs_are_counted_by_a_second_road(trained, suite, say, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    derived._makers.cache_clear()
+    real = costs.passes
+    monkeypatch.setattr(costs, "passes", lambda run: 3 * real(run))
+    code, out, _ = say("verify", *suite, "--results", trained)
+    assert code == 3
+    wrong = [line for line in out.splitlines() if line.startswith("WRONG cost table of ")]
+    assert {re.search(r", (\w+): says [\d.]+, counted again \d", line)[1] for line in wrong} == {"passes"}
+
+
+def test_costs_by_the_second_road():
+    def run(epochs: int, forward: int, diverged: bool = False, train: int = 100) -> recount.Run:
+        facts = {"config": {"train": {"epochs": epochs}}, "forward_samples": forward, "totals": {"train": train}}
+        return recount.Run({**facts, "diverged": diverged}, {}, "", {}, {})
+
+    rows = {
+        "base": [[run(2, 400), run(2, 600)], [run(4, 1000)]],
+        "twice": [[run(2, 1000)], [run(4, 3000), run(4, 9, diverged=True)]],
+        "none": [[], []],
+        "unknown": [[run(2, 5, train=0)], []],
+    }
+    found = recount.costs(rows, "base")
+    assert found["base"] == {"epochs": Fraction(8, 3), "passes": Fraction(20, 3), "passes ratio": 1}
+    assert found["twice"] == {"epochs": 3, "passes": 20, "passes ratio": Fraction(5, 2)}  # of 2 and 3
+    assert found["none"] == {}
+    assert found["unknown"] == {"epochs": 2}
+    assert "passes ratio" not in recount.costs(rows, None)["twice"]
