@@ -9,6 +9,8 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
+from itertools import combinations
+from math import atan, cos, pi, sin
 from statistics import mean, stdev
 from typing import Any, NamedTuple
 
@@ -18,6 +20,7 @@ RULES = ("last", "last10", "noisy_val", "clean_val", "oracle")
 SCHEMA = 1
 SAME = 1e-9  # points: means of equal counts may differ by their rounding
 NETWORKS = "mean of networks"
+ALPHA = 0.05
 LAST = 10  # epochs that "last10" averages
 FIELDS = {"payload", "payload_sha256", "provenance", "sha256"}
 # beside the settings, what the runs of a cell must have in common
@@ -181,6 +184,62 @@ def gaps(groups: Iterable[Sequence[Run]], head: str) -> dict[frozenset[str], Num
         values = [100 * (best - last) for best, last in pairs if best is not None and last is not None]
         found[frozenset(run.facts["run_id"] for run in runs)] = _of(values)
     return found
+
+
+def marks(rows: Mapping[str, Sequence[Run]], rule: str, head: str) -> tuple[str | None, set[str]]:
+    """The row of the highest mean of a column, and the rows that it is not shown to be better than, itself included.
+
+    By paired t tests of all pairs that share two seeds, with Holm's correction over these; nothing and nobody where the
+    best has one run, or shares two seeds with none.
+    """
+    shares: dict[str, dict[tuple[object, ...], Fraction]] = {}
+    for label, runs in rows.items():
+        known = {_seeds(run): share for run in runs if (share := run.scores.get((rule, head))) is not None}
+        if known:
+            shares[label] = known
+    if not shares:
+        return None, set()
+    best = max(shares, key=lambda label: mean(shares[label].values()))  # the first of equals
+    pairs = {pair: _differences(shares[pair[0]], shares[pair[1]]) for pair in combinations(shares, 2)}
+    rivals = {(set(pair) - {best}).pop(): gaps for pair, gaps in pairs.items() if best in pair}
+    if len(shares[best]) < 2 or all(len(gaps) < 2 for gaps in rivals.values()):
+        return None, set()
+    worse = {(set(pair) - {best}).pop() for pair in _separated(pairs) if best in pair}
+    tested = {label for label, gaps in rivals.items() if len(gaps) > 1 and (len(set(gaps)) > 1 or not gaps[0])}
+    return best, {best} | (tested - worse)
+
+
+def _seeds(run: Run) -> tuple[object, ...]:
+    config = run.facts["config"]
+    return config["seed"], config["noise"]["seed"], run.facts["noise_id"]
+
+
+def _differences(one: Mapping[Any, Fraction], other: Mapping[Any, Fraction]) -> list[Fraction]:
+    return [share - other[seeds] for seeds, share in one.items() if seeds in other]
+
+
+def _separated(pairs: Mapping[tuple[str, str], Sequence[Fraction]]) -> list[tuple[str, str]]:
+    """The pairs whose means differ by Holm's procedure: the smallest p first, until one is above its share of alpha."""
+    known = {pair: _p(gaps) for pair, gaps in pairs.items() if len(set(gaps)) > 1}
+    order, found = sorted(known, key=lambda pair: known[pair]), []
+    for number, pair in enumerate(order):
+        if known[pair] * (len(order) - number) > ALPHA:
+            break
+        found.append(pair)
+    return found
+
+
+def _p(gaps: Sequence[Fraction]) -> float:
+    """The two-sided p of a paired t test: Student's distribution in closed form, for whole degrees of freedom."""
+    df = len(gaps) - 1
+    t = abs(float(mean(gaps))) / (stdev(map(float, gaps)) / len(gaps) ** 0.5)
+    angle = atan(t / df**0.5)
+    term, total = (cos(angle), 0.0) if df % 2 else (1.0, 0.0)
+    for k in range(1 + df % 2, df, 2):  # Abramowitz and Stegun, 26.7.3 and 26.7.4
+        total += term
+        term *= cos(angle) ** 2 * k / (k + 1)
+    inside = 2 / pi * (angle + sin(angle) * total) if df % 2 else sin(angle) * total
+    return 1 - inside
 
 
 COSTS = ("epochs", "passes", "passes ratio")

@@ -94,10 +94,26 @@ class Recount:
                     wrong = self._fault(row, column, cell, counted.pop(frozenset(cell.runs), None))
                     if wrong:
                         self.report.wrong(f"{where}: {row}, {column}", wrong)
+            if part.rule in recount.RULES:
+                self._check_marks(table, part, where)
             for runs, number in counted.items():
                 self.report.wrong(where, f"has no cell of the runs {', '.join(sorted(runs))}, which make {number.mean}")
         if not table.parts and table.view != "published":
             self._check_mean_ranks(table, self._ranks(table, rule, head), f"{rule}, {head}")
+
+    def _check_marks(self, table: Table, part: Part, where: str) -> None:
+        """Hold the marks of every column against tests made again."""
+        for number, column in enumerate(table.columns):
+            if table.parts and table.parts[number] != part:
+                continue
+            cells = {row.label: row.cells[number] for row in table.rows}
+            runs = {label: [self.records[run_id] for run_id in cell.runs] for label, cell in cells.items()}
+            best, tied = recount.marks(runs, part.rule, part.head)
+            for label, cell in cells.items():
+                self.report.count("marks")
+                if (cell.best, cell.tied) != (label == best, label in tied):
+                    said = "highest" if label == best else "not separable from it" if label in tied else "no mark"
+                    self.report.wrong(f"{where}: {label}, {column}", f"says {cell.text}, tested again: {said}")
 
     def _check_costs(self, table: Table) -> None:
         """Hold what the cost view counts against the records; hours are readings of a clock, which none can repeat."""

@@ -10,7 +10,10 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bench import cli
 from bench.arguments.evidence import FORMATS, VIEWS
@@ -18,6 +21,7 @@ from bench.commands.select import planned
 from bench.evidence import costs, curves, published, recount, tables, views
 from bench.evidence.cells import Cell, Row, Table
 from bench.evidence.footnoted import NOTHING
+from bench.evidence.statistics import highest, not_separable
 from bench.evidence.writers import to_html
 from bench.files import canonical
 from bench.findings import compared, derived, figures
@@ -326,6 +330,49 @@ def test_g21_costs_are_counted_by_a_second_road(trained, suite, say, monkeypatch
     assert code == 3
     wrong = [line for line in out.splitlines() if line.startswith("WRONG cost table of ")]
     assert {re.search(r", (\w+): says [\d.]+, counted again \d", line)[1] for line in wrong} == {"passes"}
+
+
+def test_g21_marks_are_tested_by_a_second_road(trained, suite, say, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    derived._makers.cache_clear()
+    monkeypatch.setattr(tables, "not_separable", lambda seeds: set(map(str, seeds)))  # everybody is as good as the best
+    code, out, _ = say("verify", *suite, "--results", trained)
+    assert code == 3
+    assert re.search(r"WRONG table of .*: says .* =, tested again: no mark\n", out)
+
+
+@given(st.data())
+@settings(max_examples=150, deadline=None)
+def test_marks_by_the_second_road_are_those_of_the_table(data):
+    """Numbers of few runs, so that ties, equal runs and missing ones abound."""
+    seeds = range(data.draw(st.integers(1, 6)))
+    names = [f"m{number}" for number in range(data.draw(st.integers(1, 5)))]
+    shares = {
+        name: {
+            seed: data.draw(st.integers(30, 34 if seed % 2 else 90)) for seed in seeds if data.draw(st.integers(0, 4))
+        }
+        for name in names
+    }
+    long = pd.DataFrame(
+        {name: pd.Series({s: v / 360 for s, v in own.items()}, dtype=float) for name, own in shares.items()}
+    )
+    long = long[[name for name in names if shares[name]]]
+    runs = {
+        name: [
+            recount.Run(
+                {"config": {"seed": s, "noise": {"seed": s}}, "noise_id": "n"},
+                {},
+                "",
+                {},
+                {("last", "net1"): Fraction(v, 360)},
+            )
+            for s, v in own.items()
+        ]
+        for name, own in shares.items()
+    }
+    best, tied = recount.marks(runs, "last", "net1")
+    assert tied == not_separable(long)
+    assert best == (highest(long) if tied else None)
 
 
 def test_costs_by_the_second_road():
