@@ -198,6 +198,8 @@ def as_somebody_else(folder: Path) -> Iterator[None]:
 def test_a_read_only_folder_is_exported_and_checked_and_its_page_goes_elsewhere(trained, suite, files, board, say):
     if os.geteuid() == 0 and not all(path.stat().st_mode & 0o001 for path in (ROOT, *ROOT.parents)):
         pytest.skip("root can write everywhere, and nobody else may read this checkout")
+    # the digits lie beside scikit-learn, which others may not be let to: then the submission is unchecked
+    at_hand = all(path.stat().st_mode & 0o001 for path in Path(sklearn.__file__).parents)
     board.put(files)  # whatever is imported late is imported here
     assert say("leaderboard", board.folder)[0] == 0
     with tempfile.TemporaryDirectory() as place:  # of pytest's folders, others may not even list the names
@@ -209,8 +211,6 @@ def test_a_read_only_folder_is_exported_and_checked_and_its_page_goes_elsewhere(
         there.mkdir()
         shutil.copy(Path(place, "one.zip"), there)
         with as_somebody_else(there):
-            # the digits lie beside scikit-learn, which others may not be let to: then the submission is unchecked
-            at_hand = all(path.stat().st_mode & 0o001 for path in Path(sklearn.__file__).parents)
             assert say("leaderboard", there, "--check")[0] == (0 if at_hand else 1)
             code, _, err = say("leaderboard", there)
             assert code == 2
