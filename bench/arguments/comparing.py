@@ -6,8 +6,7 @@ import argparse
 
 from bench.arguments.running import running
 from bench.arguments.selecting import data_dir, results, setting
-
-RULES = ("last", "last10", "noisy_val", "clean_val", "oracle")
+from bench.arguments.tabling import counting
 
 
 def compare(verb: argparse.ArgumentParser) -> None:
@@ -19,13 +18,7 @@ def compare(verb: argparse.ArgumentParser) -> None:
     setting(what)
     data_dir(what)
     results(verb)
-    verb.add_argument("--rule", choices=RULES, help="which epoch counts (default: the suite's own rule, or last)")
-    verb.add_argument(
-        "--head",
-        default="headline",
-        metavar="H",
-        help="headline (mean of the networks, the default), ensemble, net1, ...",
-    )
+    counting(verb)
     verb.add_argument("--only-compare", action="store_true", help="start nothing: compare what is done")
     verb.add_argument("--json", action="store_true", help="one JSON document on standard output")
     running(verb)

@@ -6,6 +6,13 @@ import argparse
 
 
 def tabling(verb: argparse.ArgumentParser) -> None:
+    """Which number counts, and the baseline of a table."""
+    counting(verb)
+    verb.add_argument("--baseline", metavar="NAME", help="method to compare with (default: the suite's, or its first)")
+
+
+def counting(verb: argparse.ArgumentParser) -> None:
+    """Which epoch and which head make the number of a run."""
     verb.add_argument(
         "--rule",
         choices=("last", "last10", "noisy_val", "clean_val", "oracle"),
@@ -17,4 +24,3 @@ def tabling(verb: argparse.ArgumentParser) -> None:
         metavar="H",
         help="headline (mean of the networks, the default), ensemble, net1, ...",
     )
-    verb.add_argument("--baseline", metavar="NAME", help="method to compare with (default: the suite's, or its first)")
