@@ -1,4 +1,4 @@
-"""What a row costs: networks, epochs, passes over the training set, hours of a device, and their ratio to the baseline.
+"""What a row costs: epochs, passes over the training set, hours of a device, and their ratio to the baseline.
 
 Passes are counted, and the same wherever a run is made. Hours are those of a clock: runs on different devices are not
 averaged, and a run beside others on one device takes longer than alone.
@@ -22,7 +22,6 @@ NAMED = 4  # of many devices
 class Cost:
     """One row: means over its runs that did not diverge, None where it is not known; ratios are means over columns."""
 
-    networks: int | None = None
     epochs: float | None = None
     passes: float | None = None
     hours: float | None = None
@@ -74,7 +73,6 @@ def _cost(row: Group, columns: Sequence[Column], spent: Mapping[str, Spent], bas
         return Cost()
     hours, device = _hours(runs, spent)
     return Cost(
-        networks=runs[0]["num_networks"],
         epochs=mean([run["config"]["train"]["epochs"] for run in runs]),
         passes=_passes(runs),
         hours=hours,
