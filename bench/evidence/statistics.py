@@ -121,10 +121,11 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def highest(accuracies: pd.DataFrame) -> str | None:
-    """Return the column with the highest mean over the runs it has, the first one of equals."""
+    """Return the column with the highest mean over the runs it has, the first one of equals (but for rounding)."""
     means = {str(name): mean(accuracies[name].dropna()) for name in accuracies}
     known = {name: value for name, value in means.items() if value is not None}
-    return max(known, key=lambda name: known[name]) if known else None
+    top = max(known.values(), default=0.0) - NO_SPREAD
+    return next((name for name, value in known.items() if value >= top), None)
 
 
 def not_separable(accuracies: pd.DataFrame) -> set[str]:

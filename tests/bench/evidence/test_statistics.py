@@ -10,6 +10,7 @@ from scipy import stats
 from bench.evidence.statistics import (
     compare_to,
     floor_text,
+    highest,
     holm,
     limits_text,
     minimum_detectable_effect,
@@ -117,6 +118,15 @@ def test_one_seed_ties_nobody_and_equal_columns_are_tied():
     assert not_separable(pd.DataFrame({"a": [0.9], "b": [0.1]})) == set()
     assert not_separable(pd.DataFrame({"a": [0.9, 0.8], "b": [0.9, 0.8]})) == {"a", "b"}
     assert not_separable(pd.DataFrame()) == set()
+
+
+def test_the_first_of_equal_means_is_the_highest_whatever_the_rounding():
+    seeds = pd.DataFrame({"four": [30, 33, 31, 30], "two": [30, 32, np.nan, np.nan]}) / 360  # both 31 / 360
+    assert seeds["two"].mean() > np.mean(seeds["four"])  # by one bit
+    assert highest(seeds) == "four"
+    assert highest(seeds[["two", "four"]]) == "two"
+    assert highest(pd.DataFrame({"a": [np.nan], "b": [0.1], "c": [0.1 + 1e-9]})) == "c"
+    assert highest(pd.DataFrame({"a": [np.nan]})) is None
 
 
 @pytest.mark.parametrize(("correct_over", "false_alarms"), [("all pairs", 0.05), ("a baseline", 0.07)])
