@@ -113,9 +113,12 @@ class Results:
         self.facts: dict[str, Facts] = {}  # run_id -> facts, of the valid results read so far
         self.payloads = Payloads()
         self._store, self._run_ids = store, list(run_ids)
-        self._name = sha256(canonical([str(store.root.resolve()), sorted(self._run_ids), _checkers()]))[:24]
-        self._remembered = _known(memory.recall("results", self._name))
-        self._known = dict(self._remembered)
+        # one memory for the folder: a run that another suite has, too, is not checked anew
+        self._name = sha256(canonical([str(store.root.resolve()), _checkers()]))[:24]
+        found = memory.recall("results", self._name)
+        self._remembered: dict[str, Any] = found if isinstance(found, dict) else {}
+        self._known = _known(self._remembered, self._run_ids)
+        self._believed = dict(self._known)
 
     def look_ahead(self) -> None:
         """Check results that nothing is remembered of in several processes, if there are so many that it pays."""
@@ -139,8 +142,11 @@ class Results:
 
     def remember(self) -> None:
         """Let later processes know what was verified."""
-        if self.facts != self._remembered:
-            memory.keep("results", self._name, {run_id: list(facts) for run_id, facts in self.facts.items()})
+        new = {run_id: list(facts) for run_id, facts in self.facts.items() if facts != self._believed.get(run_id)}
+        if new:
+            there = {*self._store.run_ids()}
+            kept = {run_id: entry for run_id, entry in self._remembered.items() if run_id in there}
+            memory.keep("results", self._name, kept | new)
 
 
 def _facts(folder: RunFolder, data: bytes) -> tuple[Facts, Payload]:
@@ -221,11 +227,11 @@ def _checkers() -> str:
     return sha256(b"".join(path.read_bytes() for path in sources))
 
 
-def _known(found: object) -> dict[str, Facts]:
-    """Facts by run_id, entries of another form left out."""
+def _known(remembered: Mapping[str, Any], run_ids: Sequence[str]) -> dict[str, Facts]:
+    """What is remembered of these runs, entries of another form left out."""
     known = {}
-    for run_id, entry in found.items() if isinstance(found, dict) else ():
-        match entry:
+    for run_id in run_ids:
+        match remembered.get(run_id):
             case [str(file), str(payload), {"accuracies": dict(), "totals": dict()} as told, [*made], [*spent]]:
                 if (took := _took(spent)) is not None:
                     known[run_id] = Facts(file, payload, told, [str(text) for text in made], took)

@@ -4,6 +4,7 @@ import copy
 import gc
 import json
 import os
+import shutil
 import signal
 
 import pytest
@@ -237,18 +238,38 @@ def test_a_checking_process_that_dies_costs_time_alone(store, monkeypatch):
     assert [results.read(store.run(run_id)).noise_id for run_id in ids] == ["n0", "n1", "n2"]
 
 
-def test_other_checks_and_other_plans_and_folders_remember_apart(store, kept, monkeypatch, tmp_path):
-    read(store)
-    ids = [payload_of(seed)["run_id"] for seed in range(2)]
-    read(store, ids)
-    read(store, ids[::-1])  # the same runs
-    assert len(list(kept.iterdir())) == 2
+def test_a_folder_has_one_memory_for_whatever_is_asked_of_it(store, kept, monkeypatch, tmp_path):
+    ids = [payload_of(seed)["run_id"] for seed in range(3)]
+    read(store, ids[:2])
+    (path,) = kept.iterdir()
+    opened = []
+    monkeypatch.setattr(
+        RunFolder,
+        "opened",
+        lambda folder, data, real=RunFolder.opened: opened.append(folder.run_id) or real(folder, data),
+    )
+    read(store, ids[1:])
+    assert opened == ids[2:]
+    before = path.stat().st_mtime_ns
+    read(store, ids[::-1])  # the memory of two kept the third, and the other way round
     (tmp_path / "link").symlink_to(store.root)
-    read(Store(tmp_path / "link"), ids)  # the same folder
-    assert len(list(kept.iterdir())) == 2
+    read(Store(tmp_path / "link"), ids[:1])  # the same folder
+    assert opened == ids[2:]
+    assert [entry.name for entry in kept.iterdir()] == [path.name]
+    assert path.stat().st_mtime_ns == before  # nothing new, nothing written
     monkeypatch.setattr(reading, "_checkers", lambda: "of tomorrow")
     read(store, ids)
-    assert len(list(kept.iterdir())) == 3
+    assert opened == [*ids[2:], *ids]
+    assert len(list(kept.iterdir())) == 2
+
+
+def test_a_run_that_is_gone_is_forgotten_when_something_new_is_kept(store, kept):
+    ids = [payload_of(seed)["run_id"] for seed in range(3)]
+    read(store, ids[:2])
+    shutil.rmtree(store.run(ids[0]).path)
+    read(store, ids[2:])
+    (path,) = kept.iterdir()
+    assert json.loads(path.read_bytes().partition(b"\n")[2]).keys() == {*ids[1:]}
 
 
 def start(torch: str, epoch: int | None = 0, **more: object) -> dict:
