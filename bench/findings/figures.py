@@ -40,8 +40,9 @@ class Ground:
         """The rows and columns of the table of these runs, with what plots need of each run's history."""
         from bench.evidence.curves import traced
 
+        traces = self.found.payloads.each(traced)
         with without_collector():
-            return self._sorted([traced(payload) for payload in self.found.payloads.one_by_one()])
+            return self._sorted(traces)
 
     @cached_property
     def lined(self) -> Grouping:

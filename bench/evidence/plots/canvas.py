@@ -16,6 +16,7 @@ import matplotlib
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.backends import backend_registry
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
@@ -32,6 +33,7 @@ ENTRIES = 24  # of the legend in a column: for more rows than a panel is high, t
 MANY = 12  # rows beyond which bands and bars would hide each other and are left out, and panels are larger
 LARGER = 1.4
 TICKS = 6  # numbers along x for which a panel has room
+BACKENDS = {"png": "agg", "svg": "svg", "pdf": "pdf"}
 METADATA: dict[str, dict[str, None]] = {
     "png": {"Software": None},
     "svg": {"Date": None, "Creator": None},
@@ -157,9 +159,12 @@ def save(figure: Figure, formats: Sequence[str] = ("png", "svg")) -> dict[str, b
         if engine := figure.get_layout_engine():
             engine.execute(figure)
             figure.set_layout_engine("none")  # laid out once, not again for each format
+        figure.set_dpi(RC["savefig.dpi"])
         for form in formats:
             out = io.BytesIO()
-            figure.savefig(out, format=form, metadata=METADATA[form])
+            # Figure.savefig would draw everything twice: first to measure what the layout has measured
+            drawn = backend_registry.load_backend_module(BACKENDS[form]).FigureCanvas(figure)
+            getattr(drawn, f"print_{form}")(out, metadata=METADATA[form])
             files[f".{form}"] = out.getvalue()
     return files
 

@@ -11,10 +11,10 @@ import contextlib
 import gc
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache, partial
 from pathlib import Path
-from typing import Any, NamedTuple, overload
+from typing import Any, NamedTuple, TypeVar, overload
 
 from bench import cache as memory
 from bench import files
@@ -28,6 +28,8 @@ MANY = 400  # records from which on it pays to start processes for them: that ta
 CHUNK = 50  # records handed to a process at a time
 
 Payload = dict[str, Any]
+Item = TypeVar("Item")
+Made = TypeVar("Made")
 
 
 class Facts(NamedTuple):
@@ -81,10 +83,20 @@ class Payloads(Sequence[Payload]):
     def __iter__(self) -> Iterator[Payload]:
         return iter(self._loaded())
 
-    def one_by_one(self) -> Iterator[Payload]:
-        """Yield them without keeping what had to be parsed: the histories of thousands of runs fill the memory."""
-        for folder, file, payload in self._entries:
-            yield _parsed(folder, file) if payload is None else payload
+    def each(self, make: Callable[[Payload], Made]) -> list[Made]:
+        """Return what `make`, a function of a module, makes of each; nothing else of what had to be parsed is kept.
+
+        The histories of thousands of runs fill the memory, and of so many several processes make it.
+        """
+        waiting = [(str(folder.path), file) for folder, file, payload in self._entries if payload is None]
+        apart = _apart(partial(_made_of, make), waiting) if len(waiting) >= MANY else {}
+
+        def made(folder: RunFolder, file: str, payload: Payload | None) -> Made:
+            found = apart.get(file)
+            return make(_parsed(folder, file) if payload is None else payload) if found is None else found
+
+        with without_collector():
+            return [made(*entry) for entry in self._entries]
 
     def _loaded(self) -> list[Payload]:
         if any(payload is None for _, _, payload in self._entries):
@@ -124,8 +136,8 @@ class Results:
         """Check results that nothing is remembered of in several processes, if there are so many that it pays."""
         new = [run_id for run_id in self._run_ids if run_id not in self._known]
         paths = [str(path) for run_id in new if (path := self._store.run(run_id).path / "result.json").exists()]
-        if len(paths) >= MANY and (cores := len(os.sched_getaffinity(0))) > 1:
-            self._known |= _checked_apart(paths, cores)
+        if len(paths) >= MANY:
+            self._known |= _apart(_check, paths)
 
     def read(self, folder: RunFolder) -> Facts | None:
         """Return the facts of a run's result, None if there is none; Corrupt if any rule of validity is broken."""
@@ -190,17 +202,22 @@ def _made(provenance: Mapping[str, Any]) -> list[str]:
     return made[::-1]
 
 
-def _checked_apart(paths: Sequence[str], cores: int) -> dict[str, Facts]:
-    """The facts of all valid results among `paths`, found by a process per core; a lost process costs time alone."""
+def _apart(work: Callable[[Sequence[Item]], dict[str, Made]], items: Sequence[Item]) -> dict[str, Made]:
+    """What `work` finds of chunks of `items` in a process per core; nothing on one, and less if a process is lost.
+
+    Whoever asked does what is not found here by itself: that costs time alone.
+    """
+    found: dict[str, Made] = {}
+    if (cores := len(os.sched_getaffinity(0))) == 1:
+        return found
     from joblib import Parallel, delayed
     from joblib.externals.loky import get_reusable_executor
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-    chunks = [paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK)]
-    found: dict[str, Facts] = {}
+    chunks = [items[start : start + CHUNK] for start in range(0, len(items), CHUNK)]
     with contextlib.suppress(TerminatedWorkerError):
         for part in Parallel(n_jobs=cores, return_as="generator_unordered", max_nbytes=None)(
-            delayed(_check)(chunk) for chunk in chunks
+            delayed(work)(chunk) for chunk in chunks
         ):
             found |= part
     get_reusable_executor().shutdown(wait=True)
@@ -217,6 +234,16 @@ def _check(paths: Sequence[str]) -> dict[str, Facts]:
                 data = folder.result_bytes()
                 if data is not None:
                     found[folder.run_id] = _facts(folder, data)[0]
+    return found
+
+
+def _made_of(make: Callable[[Payload], Made], entries: Sequence[tuple[str, str]]) -> dict[str, Made]:
+    """What is made of each payload, by the sha256 of its file; whoever asks again hears what is wrong with others."""
+    found = {}
+    with without_collector():
+        for path, file in entries:
+            with contextlib.suppress(Corrupt, OSError):
+                found[file] = make(_parsed(RunFolder(Path(path)), file))
     return found
 
 

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 
+import joblib
 import pytest
 
 from bench.evidence import records
@@ -215,7 +216,7 @@ def read_alone(store: Store, folder: RunFolder) -> reading.Facts | None:
 
 
 def test_few_results_and_one_core_start_no_process(store, monkeypatch):
-    monkeypatch.setattr(reading, "_checked_apart", lambda *_: pytest.fail("started processes"))
+    monkeypatch.setattr(joblib, "Parallel", lambda *_, **__: pytest.fail("started processes"))
     ids = [payload_of(seed)["run_id"] for seed in range(3)]
     monkeypatch.setattr(reading.os, "sched_getaffinity", lambda pid: {0, 1})
     Results(store, ids).look_ahead()
@@ -270,6 +271,27 @@ def test_a_run_that_is_gone_is_forgotten_when_something_new_is_kept(store, kept)
     read(store, ids[2:])
     (path,) = kept.iterdir()
     assert json.loads(path.read_bytes().partition(b"\n")[2]).keys() == {*ids[1:]}
+
+
+def seed_and_epochs(payload: dict) -> tuple[int, int, int]:
+    return payload["config"]["seed"], len(payload["history"]), os.getpid()
+
+
+def test_what_is_made_of_many_payloads_is_made_by_several_processes_and_in_order(store, monkeypatch):
+    read(store)
+    few = read(store).payloads.each(seed_and_epochs)
+    assert few == [(seed, 2, os.getpid()) for seed in range(3)]
+    monkeypatch.setattr(reading, "MANY", 3)
+    monkeypatch.setattr(reading, "CHUNK", 1)
+    monkeypatch.setattr(reading.os, "sched_getaffinity", lambda pid: {0, 1})
+    many = read(store).payloads.each(seed_and_epochs)
+    assert [made[:2] for made in many] == [made[:2] for made in few]
+    assert os.getpid() not in {process for *_, process in many}
+    path = store.run(payload_of(2)["run_id"]).path / "result.json"
+    payloads = read(store).payloads
+    path.write_bytes(seal(payload_of(2), {"seconds": 2.5}))
+    with pytest.raises(Corrupt, match="was changed while it was read"):
+        payloads.each(seed_and_epochs)
 
 
 def start(torch: str, epoch: int | None = 0, **more: object) -> dict:
