@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from noise.draws import Floats, Labels
-from noise.families import Injector, family_of
+from noise.families import Drawn, Injector, family_of
 from noise.spec import NoiseSpec
 
 CLASS_CAP = 10_000  # a transition matrix of more does not fit the memory of most machines
@@ -31,20 +31,6 @@ class Request:
         """The rate asked, for families that have one."""
         assert self.spec.rate is not None, self.spec.family
         return self.spec.rate
-
-
-@dataclass(frozen=True, eq=False)
-class Drawn:
-    """What a dialect hands back; `expected` is the wrong share that its definition implies, if it implies one."""
-
-    given: Labels  # (N,)
-    expected: float | None
-    transition: Floats | None = None  # (C, C), where the noise depends on the class alone
-    flip_rate: Floats | None = None  # (N,), where every sample has a rate of its own
-    is_ood: NDArray[np.bool_] | None = None  # (N,): the image is foreign, no label is right
-    source_index: Labels | None = None  # (N,): which image of the foreign data set, -1 for none or for its own image
-    known_classes: int | None = None  # classes from this one on are foreign, where some of them are
-    notes: tuple[str, ...] = ()  # what a reader of the card must know about this draw, a line each
 
 
 @dataclass(frozen=True, eq=False)
