@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bench.files import canonical, publish, remove
 from bench.sweep.devices import Slot
@@ -20,9 +20,7 @@ from bench.sweep.planning.grid import Planned
 from bench.sweep.records.store import FINISHED, RunFolder, State
 from bench.sweep.run import heartbeat
 from bench.sweep.supervision import watchdog
-
-if TYPE_CHECKING:
-    from bench.sweep.supervision.executor import Sweep
+from bench.sweep.supervision.sweep import Sweep
 
 # further attempts in one launch, from the checkpoint; of "io", those in a row while the storage itself works
 RETRIES = {"killed": 2, "oom": 1, "timeout": 1, "io": 2, "error": 0}

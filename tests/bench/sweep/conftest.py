@@ -14,7 +14,9 @@ from bench.sweep.planning.grid import Planned, Suite
 from bench.sweep.records.store import Store
 from bench.sweep.run.forkserver import ForkServer
 from bench.sweep.supervision import claims, executor
-from bench.sweep.supervision.executor import Outcome, Sweep
+from bench.sweep.supervision import sweep as sweeping
+from bench.sweep.supervision.attempts import Outcome
+from bench.sweep.supervision.sweep import Sweep
 
 # cross entropy that does what its `order` says at the first batch of epoch `at`, `times` times over all processes
 ODD = '''
@@ -111,7 +113,7 @@ class Kept:
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[Kept]:
-    server = ForkServer(preload=executor.PRELOADED)
+    server = ForkServer(preload=sweeping.PRELOADED)
     yield Kept(server)
     server.close()
 
@@ -119,7 +121,7 @@ def server() -> Iterator[Kept]:
 @pytest.fixture
 def forked(server: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every sweep of this process use the one server."""
-    monkeypatch.setattr(executor, "ForkServer", lambda preload: server)
+    monkeypatch.setattr(sweeping, "ForkServer", lambda preload: server)
 
 
 class Hearer:

@@ -20,8 +20,8 @@ from bench.sweep.devices import Slot
 from bench.sweep.job import Exit, Job
 from bench.sweep.records.store import Conflict, State, Store
 from bench.sweep.supervision import attempts as attempting
-from bench.sweep.supervision import breaker, executor, interruption, storage
-from bench.sweep.supervision.executor import Sweep
+from bench.sweep.supervision import breaker, executor, interruption, storage, watchdog
+from bench.sweep.supervision.sweep import Sweep
 
 ROOT = Path(cli.__file__).resolve().parents[1]
 
@@ -369,7 +369,7 @@ def test_a_stop_file_ends_a_sweep_in_order_wherever_its_thread_is_and_it_goes_on
 
 def test_a_stop_file_kills_what_does_not_end_in_its_grace_time(plan, launch, forked, tmp_path, monkeypatch):
     monkeypatch.setattr(interruption, "LOOK_SECONDS", 0.05)
-    monkeypatch.setattr(interruption, "GRACE_SECONDS", 0.3)
+    monkeypatch.setattr(watchdog, "GRACE_SECONDS", 0.3)
     stop = tmp_path / "stop"
     sweep = Sweep(Store(tmp_path / "results"), [Slot(None, 0)], None, "fork", stop_file=stop)
     thread = threading.Thread(target=lambda: (wait_for(tmp_path, "sleep"), stop.touch()))
