@@ -140,53 +140,30 @@ class RunConfig:
 
     def checked(self) -> RunConfig:
         """This config, if its numbers make sense; otherwise ValueError naming the first that does not."""
-        train, optimizer = self.train, self.train.optimizer
+        dataset, train = self.dataset, self.train
+        optimizer, schedule = train.optimizer, train.schedule
+        decay, clip, after = optimizer.weight_decay, optimizer.clip_norm, schedule.momentum_after
         rules = [
             (train.epochs >= 1, "epochs", train.epochs, "at least 1"),
             (train.batch_size >= 2, "batch_size", train.batch_size, "at least 2"),
             (0 < optimizer.lr < float("inf"), "optimizer.lr", optimizer.lr, "above 0"),
             (0 <= optimizer.momentum < 1, "optimizer.momentum", optimizer.momentum, "in [0, 1)"),
-            (
-                0 <= optimizer.weight_decay < float("inf"),
-                "optimizer.weight_decay",
-                optimizer.weight_decay,
-                "at least 0",
-            ),
-            (0 <= train.schedule.start < 1, "schedule.start", train.schedule.start, "in [0, 1)"),
-            (0 < train.schedule.gamma <= 1, "schedule.gamma", train.schedule.gamma, "in (0, 1]"),
-            (all(0 < step < 1 for step in train.schedule.steps), "schedule.steps", train.schedule.steps, "in (0, 1)"),
-            (
-                train.schedule.momentum_after is None or 0 <= train.schedule.momentum_after < 1,
-                "schedule.momentum_after",
-                train.schedule.momentum_after,
-                "in [0, 1)",
-            ),
-            (0 <= train.schedule.final < 1, "schedule.final", train.schedule.final, "in [0, 1)"),
-            (train.schedule.cycles >= 1, "schedule.cycles", train.schedule.cycles, "at least 1"),
-            (0 <= train.schedule.warm_up < 1, "schedule.warm_up", train.schedule.warm_up, "in [0, 1)"),
-            (
-                optimizer.clip_norm is None or optimizer.clip_norm > 0,
-                "optimizer.clip_norm",
-                optimizer.clip_norm,
-                "above 0",
-            ),
+            (0 <= decay < float("inf"), "optimizer.weight_decay", decay, "at least 0"),
+            (0 <= schedule.start < 1, "schedule.start", schedule.start, "in [0, 1)"),
+            (0 < schedule.gamma <= 1, "schedule.gamma", schedule.gamma, "in (0, 1]"),
+            (all(0 < step < 1 for step in schedule.steps), "schedule.steps", schedule.steps, "in (0, 1)"),
+            (after is None or 0 <= after < 1, "schedule.momentum_after", after, "in [0, 1)"),
+            (0 <= schedule.final < 1, "schedule.final", schedule.final, "in [0, 1)"),
+            (schedule.cycles >= 1, "schedule.cycles", schedule.cycles, "at least 1"),
+            (0 <= schedule.warm_up < 1, "schedule.warm_up", schedule.warm_up, "in [0, 1)"),
+            (clip is None or clip > 0, "optimizer.clip_norm", clip, "above 0"),
             (0 <= train.rotate <= 180, "rotate", train.rotate, "in [0, 180] degrees"),
             (train.threads >= 1, "threads", train.threads, "at least 1"),
             (train.trace_samples >= 0, "trace_samples", train.trace_samples, "at least 0"),
-            (0 <= self.dataset.val < 1, "val", self.dataset.val, "in [0, 1)"),
-            (
-                self.dataset.train_limit is None or self.dataset.train_limit >= 4,
-                "train_limit",
-                self.dataset.train_limit,
-                "at least 4",
-            ),
-            (
-                self.dataset.test_limit is None or self.dataset.test_limit >= 1,
-                "test_limit",
-                self.dataset.test_limit,
-                "at least 1",
-            ),
-            (self.dataset.trusted >= 0, "trusted", self.dataset.trusted, "at least 0"),
+            (0 <= dataset.val < 1, "val", dataset.val, "in [0, 1)"),
+            (dataset.train_limit is None or dataset.train_limit >= 4, "train_limit", dataset.train_limit, "at least 4"),
+            (dataset.test_limit is None or dataset.test_limit >= 1, "test_limit", dataset.test_limit, "at least 1"),
+            (dataset.trusted >= 0, "trusted", dataset.trusted, "at least 0"),
             (0 <= self.seed < 2**32, "seed", self.seed, "in [0, 2**32)"),
             (0 <= self.noise.seed < 2**32, "noise seed", self.noise.seed, "in [0, 2**32)"),
         ]

@@ -7,13 +7,13 @@ Needs numpy; a family that needs more imports it when it draws. A family is adde
 import importlib
 import pkgutil
 
-from noise.base import Corruption, Drawn, Request, corrupt, noise_id
+from noise.base import Corruption, Request, corrupt, noise_id
 from noise.card import card
 from noise.card_text import card_line, card_text, matrix_text
-from noise.families import Dialect, Injector, available, describe, dialect_of, family_of, register
+from noise.families import Dialect, Drawn, Injector, available, describe, family_of, register
 from noise.files import from_bytes, to_bytes
 from noise.formats import write_labels
-from noise.spec import NoiseSpec
+from noise.spec import NoiseSpec, dialect_of
 
 for _module in pkgutil.iter_modules(__path__):  # each family registers itself on import
     importlib.import_module(f"{__name__}.{_module.name}")

@@ -13,9 +13,9 @@ import numpy as np
 
 from noise import asymmetric_draws as draws
 from noise import maps
-from noise.base import Drawn, Request
+from noise.base import Request
 from noise.draws import Floats, flip_by_class, native_generator
-from noise.families import Dialect, Injector, register
+from noise.families import Dialect, Drawn, Injector, register
 from noise.meta import N_META, MetaFamily
 
 PAIRS = tuple(maps.PAIRS)

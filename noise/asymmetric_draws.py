@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from noise import maps
-from noise.base import Drawn, Request
+from noise.base import Request
 from noise.draws import (
     Floats,
     Labels,
@@ -16,6 +16,7 @@ from noise.draws import (
     multinomial_loop,
     released,
 )
+from noise.families import Drawn
 from noise.meta import without_meta
 from noise.symmetric_draws import shuffled_first
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from noise.draws import Floats, Labels
-from noise.families import Injector, family_of
+from noise.families import Drawn, Injector, family_of
 from noise.spec import NoiseSpec
 
 CLASS_CAP = 10_000  # a transition matrix of more does not fit the memory of most machines
@@ -31,20 +31,6 @@ class Request:
         """The rate asked, for families that have one."""
         assert self.spec.rate is not None, self.spec.family
         return self.spec.rate
-
-
-@dataclass(frozen=True, eq=False)
-class Drawn:
-    """What a dialect hands back; `expected` is the wrong share that its definition implies, if it implies one."""
-
-    given: Labels  # (N,)
-    expected: float | None
-    transition: Floats | None = None  # (C, C), where the noise depends on the class alone
-    flip_rate: Floats | None = None  # (N,), where every sample has a rate of its own
-    is_ood: NDArray[np.bool_] | None = None  # (N,): the image is foreign, no label is right
-    source_index: Labels | None = None  # (N,): which image of the foreign data set, -1 for none or for its own image
-    known_classes: int | None = None  # classes from this one on are foreign, where some of them are
-    notes: tuple[str, ...] = ()  # what a reader of the card must know about this draw, a line each
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,35 +90,27 @@ def corrupt(
     `needs`. With `labels_are_true=False` the labels are as somebody gave them; a family must then say that it leaves
     them alone. Raises ValueError for labels that are not integers in 0..C-1 and for arrays that are missing or unfit.
     """
-    if isinstance(num_classes, bool) or not isinstance(num_classes, int | np.integer) or num_classes < 2:
-        raise ValueError(f"noise needs at least 2 classes, got {num_classes!r}")
-    if num_classes > CLASS_CAP:
-        raise ValueError(f"noise is made of at most {CLASS_CAP:,} classes, got {num_classes:,}")
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
-        raise ValueError(f"noise seed must be an integer in [0, 2**32), got {seed!r}")
-    clean = checked_labels("labels", labels, int(num_classes))
+    num_classes, seed = _checked_numbers(num_classes, seed)
+    clean = checked_labels("labels", labels, num_classes)
     family = family_of(spec.family)
     if family.maps and spec.map is None:
         raise ValueError(f"noise family {spec.family!r} needs a map for these data: map={'|'.join(family.maps)}")
     if not labels_are_true and not family.keeps_labels:
         raise ValueError(f"noise family {spec.family!r} starts from true labels, and these data have none")
     dialect = family.dialects[spec.dialect]
-    arrays = {name: np.asarray(array) for name, array in (attached or {}).items()}
-    for name in family.needs:
-        if name not in arrays:
-            raise ValueError(f"noise family {spec.family!r} needs {name}, got none")
+    arrays = _checked_attached(family, attached or {})
     pixels = _checked_images(family, images, len(clean))
     if spec.rate == 0:
         drawn = Drawn(clean.copy(), 0.0, transition=np.eye(num_classes))
     else:
-        request = Request(clean, pixels, int(num_classes), spec, int(seed), arrays)
+        request = Request(clean, pixels, num_classes, spec, seed, arrays)
         drawn = dialect.draw(family.create(spec.options), request)
     return Corruption(
         given=drawn.given,
         clean=clean if labels_are_true else None,
-        num_classes=int(num_classes),
+        num_classes=num_classes,
         spec=spec,
-        seed=int(seed),
+        seed=seed,
         transition=drawn.transition,
         flip_rate=drawn.flip_rate,
         generator=dialect.generator,
@@ -168,6 +146,24 @@ def checked_labels(name: str, values: ArrayLike, num_classes: int) -> Labels:
     copy = array.astype(np.int64, copy=True)
     copy.setflags(write=False)
     return copy
+
+
+def _checked_numbers(num_classes: object, seed: object) -> tuple[int, int]:
+    if isinstance(num_classes, bool) or not isinstance(num_classes, int | np.integer) or num_classes < 2:
+        raise ValueError(f"noise needs at least 2 classes, got {num_classes!r}")
+    if num_classes > CLASS_CAP:
+        raise ValueError(f"noise is made of at most {CLASS_CAP:,} classes, got {num_classes:,}")
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
+        raise ValueError(f"noise seed must be an integer in [0, 2**32), got {seed!r}")
+    return int(num_classes), int(seed)
+
+
+def _checked_attached(family: type[Injector], attached: Mapping[str, ArrayLike]) -> dict[str, NDArray[Any]]:
+    arrays = {name: np.asarray(array) for name, array in attached.items()}
+    for name in family.needs:
+        if name not in arrays:
+            raise ValueError(f"noise family {family.family!r} needs {name}, got none")
+    return arrays
 
 
 def _checked_images(family: type[Injector], images: ArrayLike | None, count: int) -> NDArray[Any] | None:

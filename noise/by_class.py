@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from noise.base import Drawn, Request
+from noise.base import Request
 from noise.draws import Floats, flip_by_class, multinomial_loop, native_generator
+from noise.families import Drawn
 
 
 def flipped(request: Request, matrix: Floats, rate: float) -> Drawn:

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from noise.base import Corruption
 from noise.draws import Floats, Labels, labels_sha256
-from noise.families import dialect_of
+from noise.spec import dialect_of
 
 Card = dict[str, Any]
 

@@ -4,13 +4,26 @@ import difflib
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from noise.base import Drawn
-    from noise.spec import NoiseSpec
+from noise.draws import Floats, Labels
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """What a dialect hands back; `expected` is the wrong share that its definition implies, if it implies one."""
+
+    given: Labels  # (N,)
+    expected: float | None
+    transition: Floats | None = None  # (C, C), where the noise depends on the class alone
+    flip_rate: Floats | None = None  # (N,), where every sample has a rate of its own
+    is_ood: NDArray[np.bool_] | None = None  # (N,): the image is foreign, no label is right
+    source_index: Labels | None = None  # (N,): which image of the foreign data set, -1 for none or for its own image
+    known_classes: int | None = None  # classes from this one on are foreign, where some of them are
+    notes: tuple[str, ...] = ()  # what a reader of the card must know about this draw, a line each
 
 
 @dataclass(frozen=True)
@@ -21,7 +34,7 @@ class Dialect:
     who flips to what in the letters r (rate asked), C, N, T, and `effective` what share comes out wrong.
     """
 
-    draw: "Callable[..., Drawn]"  # draw(injector, request)
+    draw: Callable[..., Drawn]  # draw(injector, request)
     definition: str
     used_by: str
     convention: str  # "exclusive": a flip never lands on the true class; "inclusive": it may
@@ -33,6 +46,22 @@ class Dialect:
     maps: tuple[str, ...] | None = None  # of the family's, those it is defined for; None: all
     defaults: Mapping[str, Any] = field(default_factory=dict)  # options whose default differs from the family's
     ours: bool = False  # drawn by our generator, and so with a choice of `flips`
+
+
+class Asked(Protocol):
+    """What a family checks its options against: a `NoiseSpec` whose own options are not complete yet."""
+
+    @property
+    def family(self) -> str: ...
+
+    @property
+    def rate(self) -> float | None: ...
+
+    @property
+    def dialect(self) -> str: ...
+
+    @property
+    def map(self) -> str | None: ...
 
 
 @dataclass(frozen=True)
@@ -71,7 +100,7 @@ class Injector:
             cast[key] = _cast(key, value, types[key])
         return cls(**cast)
 
-    def check(self, spec: "NoiseSpec") -> None:
+    def check(self, spec: Asked) -> None:
         """Raise ValueError if rate, dialect, map and options do not go together; here: a map the dialect lacks."""
         maps = self.dialects[spec.dialect].maps
         if spec.map is not None and maps is not None and spec.map not in maps:
@@ -117,11 +146,6 @@ def family_of(name: str) -> type[Injector]:
     if name not in _FAMILIES:
         raise ValueError(not_among(f"unknown noise family {name!r}", name, available()))
     return _FAMILIES[name]
-
-
-def dialect_of(spec: "NoiseSpec") -> Dialect:
-    """Return what is known about the dialect a spec names."""
-    return family_of(spec.family).dialects[spec.dialect]
 
 
 def describe(family: str) -> dict[str, Any]:

@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from noise.base import Drawn, Request, checked_labels
+from noise.base import Request, checked_labels
 from noise.draws import Labels
-from noise.families import Dialect, Injector, register
+from noise.families import Dialect, Drawn, Injector, register
 from noise.formats import placed
 
 FIRST_OF = (45_000, 50_000)  # a file of so many labels is for the first of so many samples

@@ -10,11 +10,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from noise.base import Drawn, Request, checked_labels
+from noise.base import Request, checked_labels
 from noise.draws import Labels
-from noise.families import Dialect, Injector, not_among, register
+from noise.families import Asked, Dialect, Drawn, Injector, not_among, register
 from noise.maps import SUPERCLASSES
-from noise.spec import NoiseSpec
 
 TEN, HUNDRED = "CIFAR-10_human.pt", "CIFAR-100_human.pt"
 COARSE = "noisy100_coarse"
@@ -45,7 +44,7 @@ class Human(Injector):
 
     labels: str = "aggre"  # which of the label sets
 
-    def check(self, spec: NoiseSpec) -> None:
+    def check(self, spec: Asked) -> None:
         """Raise ValueError for an unknown label set."""
         super().check(spec)
         if self.labels not in KEYS:

@@ -24,10 +24,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from noise.base import Drawn, Request
+from noise.base import Request
 from noise.draws import Floats, choice_loop, first_above, native_generator, wrong_samples
-from noise.families import Dialect, Injector, not_among, register
-from noise.spec import NoiseSpec
+from noise.families import Asked, Dialect, Drawn, Injector, not_among, register
 
 CHUNK = 5000  # images projected at once, so that their float copies stay small
 POOL = 1_000_000  # rates that the CORES code draws before it drops those outside (0, 1)
@@ -81,7 +80,7 @@ class Instance(Injector):
             if value not in allowed:
                 raise ValueError(not_among(f"unknown {name} {value!r} of the images", value, allowed))
 
-    def check(self, spec: NoiseSpec) -> None:
+    def check(self, spec: Asked) -> None:
         """Raise ValueError unless the rate lies below the largest rate an image may have."""
         super().check(spec)
         if spec.rate is not None and spec.rate >= self.upper:

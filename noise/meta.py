@@ -6,16 +6,13 @@ named after those stays as it is.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, make_dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from noise.base import Request
 from noise.draws import Labels, by_class
-from noise.families import Injector
-
-if TYPE_CHECKING:
-    from noise.spec import NoiseSpec
+from noise.families import Asked, Injector
 
 N_META = 1000  # the paper's: 100 of each class of CIFAR-10, 10 of each class of CIFAR-100
 _SIZE = [("n_meta", int, N_META)]
@@ -38,7 +35,7 @@ class MetaFamily(Injector):
             kind = make_dataclass(cls.__name__, _SIZE, bases=(cls,), frozen=True)
         return super(MetaFamily, kind).create(options)
 
-    def check(self, spec: "NoiseSpec") -> None:
+    def check(self, spec: Asked) -> None:
         """Refuse the option to other dialects, and a negative one to `mwnet`."""
         super().check(spec)
         size = getattr(self, "n_meta", None)

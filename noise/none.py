@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from noise.base import Drawn, Request
-from noise.families import Dialect, Injector, register
-from noise.spec import NoiseSpec
+from noise.base import Request
+from noise.families import Asked, Dialect, Drawn, Injector, register
 
 UNKNOWN = -1.0
 
@@ -20,7 +19,7 @@ class Unchanged(Injector):
 
     assumed: float = UNKNOWN  # wrong share that somebody believes, told to methods that ask for a rate; -1: unknown
 
-    def check(self, spec: NoiseSpec) -> None:
+    def check(self, spec: Asked) -> None:
         """Raise ValueError for an assumed share outside [0, 1)."""
         super().check(spec)
         if self.assumed != UNKNOWN and not 0 <= self.assumed < 1:

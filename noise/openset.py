@@ -15,11 +15,10 @@ from typing import ClassVar
 import numpy as np
 
 from noise import maps
-from noise.base import Drawn, Request
+from noise.base import Request
 from noise.draws import Floats, Labels, by_class, first_above, multinomial_loop, native_generator, wrong_samples
-from noise.families import Dialect, Injector, not_among, register
+from noise.families import Asked, Dialect, Drawn, Injector, not_among, register
 from noise.matrices import exclusive, next_class
-from noise.spec import NoiseSpec
 
 CLOSED = {  # dialect -> how its closed-set part may be wrong
     "native": ("symmetric", "cifar10"),
@@ -43,7 +42,7 @@ class Openset(Injector):
     closed: str = "symmetric"  # how the other wrong samples are wrong: symmetric, the map cifar10, or pairflip
     unknown: float = UNKNOWN  # of jo_src: share of the classes that are foreign
 
-    def check(self, spec: NoiseSpec) -> None:
+    def check(self, spec: Asked) -> None:
         """Raise ValueError for shares out of range, and for what a dialect does not draw."""
         super().check(spec)
         if not 0 <= self.open <= 1:

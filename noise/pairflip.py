@@ -7,10 +7,10 @@ longer keeps most of its labels, which the card says. The dialect repeats `noisi
 from dataclasses import dataclass
 from typing import ClassVar
 
-from noise.base import Drawn, Request
+from noise.base import Request
 from noise.by_class import flipped, sampled
 from noise.draws import released
-from noise.families import Dialect, Injector, register
+from noise.families import Dialect, Drawn, Injector, register
 from noise.matrices import next_class
 
 

@@ -17,11 +17,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from noise.base import Drawn, Request
+from noise.base import Request
 from noise.draws import Floats, first_tenths, native_generator
-from noise.families import Dialect, Injector, not_among, register
+from noise.families import Asked, Dialect, Drawn, Injector, not_among, register
 from noise.scores import checked_scores
-from noise.spec import NoiseSpec
 
 TYPES = ("I", "II", "III")
 NUMBERS = {"1": "I", "2": "II", "3": "III"}  # as the authors' files are named
@@ -57,7 +56,7 @@ class Pmd(Injector):
         kind = options.get("type", cls.type)
         return super().create({**options, "type": NUMBERS.get(str(kind), kind)})
 
-    def check(self, spec: NoiseSpec) -> None:
+    def check(self, spec: Asked) -> None:
         """Raise ValueError for an unknown type and for a factor that is not positive."""
         super().check(spec)
         if self.type not in TYPES:

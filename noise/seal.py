@@ -10,8 +10,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from noise.base import Drawn, Request
-from noise.families import Dialect, Injector, register
+from noise.base import Request
+from noise.families import Dialect, Drawn, Injector, register
 from noise.scores import checked_scores
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from noise.families import Injector, family_of, not_among
+from noise.families import Dialect, Injector, family_of, not_among
 
 FLIPS = ("exact", "total", "iid")
 RATE_RANGE = "noise rate must be in [0, 1)"
@@ -122,6 +122,11 @@ class NoiseSpec:
         values = {"dialect": self.dialect, "flips": self.flips, "map": self.map, **self.options}
         hidden = () if self.rate is not None else (family.leading,)
         return [f"{key}={value}" for key, value in values.items() if value != defaults[key] and key not in hidden]
+
+
+def dialect_of(spec: NoiseSpec) -> Dialect:
+    """Return what is known about the dialect a spec names."""
+    return family_of(spec.family).dialects[spec.dialect]
 
 
 def _checked_rate(family: type[Injector], rate: object) -> float | None:

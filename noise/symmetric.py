@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from noise import symmetric_draws as draws
-from noise.base import Drawn, Request
+from noise.base import Request
 from noise.by_class import flipped
-from noise.families import Dialect, register
+from noise.families import Dialect, Drawn, register
 from noise.matrices import exclusive
 from noise.meta import N_META, MetaFamily
 

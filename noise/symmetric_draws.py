@@ -8,9 +8,10 @@ import random
 import numpy as np
 from numpy.typing import NDArray
 
-from noise.base import Drawn, Request
+from noise.base import Request
 from noise.by_class import sampled
 from noise.draws import by_class, cells_in_order, choice_by_class, first_tenths, released
+from noise.families import Drawn
 from noise.matrices import exclusive, inclusive
 from noise.meta import without_meta
 

@@ -9,9 +9,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from noise.base import Drawn, Request
+from noise.base import Request
 from noise.draws import Floats, expected_share, flip_by_class, multinomial_loop, native_generator
-from noise.families import Dialect, Injector, register
+from noise.families import Dialect, Drawn, Injector, register
 
 TOLERANCE, ROUNDING = 1e-6, 1e-12
 

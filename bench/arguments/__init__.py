@@ -34,19 +34,30 @@ def parser() -> Parser:
     selection(status)
     status.add_argument("--json", action="store_true", help="one JSON document on standard output")
     evidence(verbs)
-    listing = verbs.add_parser("list", help="what can be named: " + ", ".join(LISTED))
+    _listing(verbs.add_parser("list", help="what can be named: " + ", ".join(LISTED)))
+    _show(verbs.add_parser("show", help="all about one run"))
+    noise(verbs.add_parser("noise", help="which labels a noise spec makes: show, export or compare them"))
+    about = "of a dataset: what is there and what is missing; without one: this machine and the results"
+    _doctor(verbs.add_parser("doctor", help=about))
+    keeping(verbs)
+    sharing(verbs)
+    return top
+
+
+def _listing(listing: Parser) -> None:
     listing.add_argument("what", choices=LISTED, metavar="|".join(LISTED))
     listing.add_argument("--json", action="store_true", help="one JSON document on standard output")
     listing.add_argument("--markdown", action="store_true", help="of noise and methods: as tables for a page")
     listing.add_argument("--card", metavar="NAME", help="of methods: all about one of them")
-    show = verbs.add_parser("show", help="all about one run")
+
+
+def _show(show: Parser) -> None:
     show.add_argument("run_id", metavar="RUN_ID", help="or the first letters of one")
     show.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
     show.add_argument("--json", action="store_true", help="the stored record as it is")
-    noise(verbs.add_parser("noise", help="which labels a noise spec makes: show, export or compare them"))
-    doctor = verbs.add_parser(
-        "doctor", help="of a dataset: what is there and what is missing; without one: this machine and the results"
-    )
+
+
+def _doctor(doctor: Parser) -> None:
     doctor.add_argument(
         "dataset", nargs="?", metavar="DATASET", help="see `list datasets`; or your own folder or .npz file"
     )
@@ -66,6 +77,3 @@ def parser() -> Parser:
         help="decode every image file, and leave those out of the dataset from now on that cannot be read",
     )
     doctor.add_argument("--json", action="store_true", help="one JSON document on standard output")
-    keeping(verbs)
-    sharing(verbs)
-    return top

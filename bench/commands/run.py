@@ -19,7 +19,7 @@ from bench.sweep.records.store import FINISHED, State, Store
 
 if TYPE_CHECKING:
     from bench.sweep.supervision.attempts import Outcome
-    from bench.sweep.supervision.executor import Sweep
+    from bench.sweep.supervision.sweep import Sweep
 
 
 def main(args: argparse.Namespace, tabled: bool = True) -> int:

@@ -22,7 +22,7 @@ from bench.sweep.run import tensorboard
 if TYPE_CHECKING:
     from bench.sweep.backends.engine import Engine
     from bench.sweep.supervision.attempts import Outcome
-    from bench.sweep.supervision.executor import Sweep
+    from bench.sweep.supervision.sweep import Sweep
 
 LIMITS = ("strict_env", "tensorboard", "run_limit", "stall_limit", "storage_wait")
 GPU_CHECKPOINT_SECONDS = 30.0  # writing a state may take as long as an epoch there; on the CPU it takes a hundredth
@@ -116,8 +116,9 @@ def opened(args: argparse.Namespace, todo: Sequence[Planned]) -> Iterator[Engine
 def here(args: argparse.Namespace, places: list[Slot], work: Work) -> tuple[Sweep, list[Outcome]]:
     """Do the runs on this machine."""
     from bench.sweep.supervision import mps, packing
-    from bench.sweep.supervision.executor import Sweep, execute
+    from bench.sweep.supervision.executor import execute
     from bench.sweep.supervision.progress import Progress
+    from bench.sweep.supervision.sweep import Sweep
 
     on_gpu = places[0].gpu is not None
     start = args.start if args.start != "auto" else ("exec" if on_gpu else "fork")
@@ -137,8 +138,8 @@ def on_cluster(args: argparse.Namespace, engine: Engine, work: Work) -> tuple[Sw
     """Do the runs on a Ray or Dask cluster."""
     from bench.sweep.backends.launching import launched
     from bench.sweep.backends.watching import CLUSTER, Watch
-    from bench.sweep.supervision.executor import Sweep
     from bench.sweep.supervision.progress import Progress
+    from bench.sweep.supervision.sweep import Sweep
 
     on_gpu = bool(engine.need.gpu)
     how, longest_first = _how(args, on_gpu), _ordered(work, on_gpu)

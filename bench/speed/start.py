@@ -21,7 +21,7 @@ from bench.sweep.job import Job
 from bench.sweep.planning import grid
 from bench.sweep.planning.grid import Planned
 from bench.sweep.run.forkserver import ForkServer
-from bench.sweep.supervision.executor import PRELOADED
+from bench.sweep.supervision.sweep import PRELOADED
 
 BARS = {"--help": 0.3, "status": 0.6, "table": 0.8, "first step": 0.5}  # seconds
 TARGET = "bench.speed.first_step:main"

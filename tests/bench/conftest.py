@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -58,6 +59,19 @@ def say(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str
 def suite() -> list[str]:
     """The words that name the suite."""
     return WORDS
+
+
+@pytest.fixture
+def verify(
+    trained: Path, suite: list[str], say: Callable[..., tuple[int, str, str]]
+) -> Callable[..., tuple[int, dict[str, Any]]]:
+    """The exit code and the report of `verify --json` on the trained folder."""
+
+    def command(*words: str) -> tuple[int, dict[str, Any]]:
+        code, out, _ = say("verify", *suite, "--results", trained, "--json", *words)
+        return code, json.loads(out)
+
+    return command
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,7 @@ DEATH = (
                 test_f2_a_kill_at_every_step_of_two_runs_of_three_epochs
                 test_f2_a_second_kill_while_the_first_is_being_mended
             """,
-            bench__sweep__store="""
+            bench__sweep__leftovers="""
                 test_f2_a_kill_at_any_step_of_a_run_leaves_an_old_or_a_new_state_and_a_relaunch_finishes
             """,
             bench__sweep__files="""
@@ -44,7 +44,7 @@ DEATH = (
         "the driver is killed while its runs train",
         "the runs are gone within a second, write nothing more, and block no relaunch",
         at(
-            bench__sweep__executor="test_f4_runs_end_with_their_killed_driver_and_the_same_command_finishes",
+            bench__sweep__interruption="test_f4_runs_end_with_their_killed_driver_and_the_same_command_finishes",
             bench__sweep__forkserver="test_f4_a_killed_driver_takes_server_and_children_along_within_a_second",
         ),
     ),
@@ -53,7 +53,7 @@ DEATH = (
         "SIGTERM to the driver, as a cluster sends it",
         "exit code 75, checkpoints kept, runs count as interrupted, no traceback",
         at(
-            bench__sweep__executor="""
+            bench__sweep__interruption="""
                 test_f5_f7_the_first_signal_ends_the_sweep_in_order_with_75_and_the_same_command_goes_on
             """,
         ),
@@ -73,7 +73,7 @@ DEATH = (
         "Ctrl-C once, twice, or before there is any run",
         "75 in order; the second kills at once with 130; 130 and one word",
         at(
-            bench__sweep__executor="""
+            bench__sweep__interruption="""
                 test_f5_f7_the_first_signal_ends_the_sweep_in_order_with_75_and_the_same_command_goes_on
                 test_f7_a_second_ctrl_c_kills_the_runs_at_once_and_ends_with_130
             """,
@@ -140,9 +140,11 @@ DEATH = (
         "two processes finish one run, because its lock did not hold",
         "the first result stays, the second is compared: equal is done, different is an alarm",
         at(
-            bench__sweep__store="test_a_second_equal_finisher_gets_the_first_result "
-            "test_f14_a_second_finisher_with_another_payload_is_an_alarm_and_changes_nothing",
-            bench__sweep__executor="test_f14_a_run_that_came_out_in_two_ways_is_an_alarm_for_run_and_table",
+            bench__sweep__result="""
+                test_a_second_equal_finisher_gets_the_first_result
+                test_f14_a_second_finisher_with_another_payload_is_an_alarm_and_changes_nothing
+            """,
+            bench__sweep__relaunch="test_f14_a_run_that_came_out_in_two_ways_is_an_alarm_for_run_and_table",
         ),
     ),
     Line(
@@ -180,7 +182,7 @@ DEATH = (
             bench__sweep__breaker="""
                 test_f18_a_device_on_which_runs_of_several_methods_fail_is_retired_and_they_are_tried_elsewhere_once
             """,
-            bench__sweep__executor="""
+            bench__sweep__failing_sweeps="""
                 test_f18_a_dead_gpu_is_retired_and_what_it_has_failed_is_done_elsewhere_with_all_its_attempts
                 test_f18_runs_that_die_before_they_begin_are_failures_too_and_stop_the_sweep
             """,
@@ -192,8 +194,10 @@ DEATH = (
         "all runs are broken",
         "the sweep stops after three, with one message",
         at(
-            bench__sweep__executor="test_f19_three_failures_in_a_row_of_several_methods_stop_the_sweep "
-            "test_a_sweep_of_one_method_that_always_fails_stops_after_three"
+            bench__sweep__failing_sweeps="""
+                test_f19_three_failures_in_a_row_of_several_methods_stop_the_sweep
+                test_a_sweep_of_one_method_that_always_fails_stops_after_three
+            """,
         ),
     ),
     Line(
@@ -227,14 +231,12 @@ STORAGE = (
             bench__sweep__files="""
                 test_f22_a_full_disk_leaves_the_previous_file_and_nothing_else
             """,
-            bench__sweep__store="""
-                test_f22_a_full_disk_in_a_checkpoint_leaves_the_previous_one
-            """,
+            bench__sweep__checkpoints="test_f22_a_full_disk_in_a_checkpoint_leaves_the_previous_one",
             bench__sweep__storage="""
                 test_f22_a_full_disk_pauses_the_sweep_which_goes_on_by_itself_and_counts_no_try
                 test_f22_on_a_disk_that_is_really_full_a_sweep_waits_and_ends_with_the_same_bytes
             """,
-            bench__sweep__executor="""
+            bench__sweep__failing_sweeps="""
                 test_f22_a_disk_that_stays_full_ends_the_sweep_with_75_and_keeps_what_is_there
             """,
             torture__crash_points="""
@@ -286,9 +288,7 @@ STORAGE = (
         "a power cut leaves files empty or full of zeros",
         "their digest fails; they are set aside, an older checkpoint serves",
         at(
-            bench__sweep__store="""
-                test_f26_f28_a_damaged_checkpoint_is_quarantined_and_the_older_one_used
-            """,
+            bench__sweep__checkpoints="test_f26_f28_a_damaged_checkpoint_is_quarantined_and_the_older_one_used",
             torture__corruptions="""
                 test_f26_f31_a_file_is_damaged_after_a_crash
             """,
@@ -303,9 +303,7 @@ STORAGE = (
             torture__corruptions="""
                 test_f26_f31_a_file_is_damaged_after_a_crash
             """,
-            bench__sweep__store="""
-                test_f26_f28_a_damaged_checkpoint_is_quarantined_and_the_older_one_used
-            """,
+            bench__sweep__checkpoints="test_f26_f28_a_damaged_checkpoint_is_quarantined_and_the_older_one_used",
         ),
     ),
     Line(
@@ -313,7 +311,7 @@ STORAGE = (
         "one bit of a checkpoint is flipped, which torch would load",
         "our digest, which stands in its name, tells",
         at(
-            bench__sweep__store="test_f26_f28_a_damaged_checkpoint_is_quarantined_and_the_older_one_used",
+            bench__sweep__checkpoints="test_f26_f28_a_damaged_checkpoint_is_quarantined_and_the_older_one_used",
             bench__sweep__worker="test_f31_a_bad_checkpoint_is_set_aside_and_the_older_one_used",
         ),
     ),
@@ -322,22 +320,18 @@ STORAGE = (
         "somebody edits a number in a result",
         "the table exits with 3 and names the file; run trains it again and keeps the edited one aside",
         at(
-            bench__sweep__executor="""
-                test_f29_an_edited_result_is_refused_by_table_and_trained_again_by_run
-            """,
+            bench__sweep__relaunch="test_f29_an_edited_result_is_refused_by_table_and_trained_again_by_run",
             bench__sweep__worker="""
                 test_f29_a_damaged_result_is_set_aside_and_trained_again
             """,
-            bench__verify="""
-                test_f29_g7_g8_whatever_is_damaged_is_named
-            """,
+            bench__verify_records="test_f29_g7_g8_whatever_is_damaged_is_named",
         ),
     ),
     Line(
         "F30",
         "both checkpoints are bad",
         "the run starts over",
-        at(bench__sweep__store="test_f30_with_both_checkpoints_damaged_the_run_starts_over"),
+        at(bench__sweep__checkpoints="test_f30_with_both_checkpoints_damaged_the_run_starts_over"),
     ),
     Line(
         "F31",
@@ -347,9 +341,7 @@ STORAGE = (
             faults__integrity="""
                 test_f31_g21_only_whole_names_count_as_checkpoints_records_and_runs
             """,
-            bench__sweep__store="""
-                test_the_lock_sweeps_what_killed_writers_left
-            """,
+            bench__sweep__leftovers="test_the_lock_sweeps_what_killed_writers_left",
             torture__corruptions="""
                 test_f26_f31_a_file_is_damaged_after_a_crash
             """,
@@ -363,9 +355,7 @@ STORAGE = (
             bench__sweep__storage="""
                 test_f32_a_run_whose_folder_is_taken_away_fails_alone_and_is_not_made_again
             """,
-            bench__sweep__store="""
-                test_f32_a_run_folder_removed_while_running_is_an_error_of_that_run
-            """,
+            bench__sweep__store="test_f32_a_run_folder_removed_while_running_is_an_error_of_that_run",
         ),
     ),
     Line(
@@ -376,9 +366,7 @@ STORAGE = (
             faults__storage="""
                 test_f33_false_times_change_neither_what_is_resumed_nor_what_is_shown
             """,
-            bench__sweep__store="""
-                test_attempts_are_ordered_by_number_and_their_first_end_stands
-            """,
+            bench__sweep__store="test_attempts_are_ordered_by_number_and_their_first_end_stands",
         ),
     ),
     Line(
@@ -389,9 +377,7 @@ STORAGE = (
             torture__kills="""
                 test_f34_f38_three_launchers_of_one_suite_killed_at_random_moments
             """,
-            bench__sweep__store="""
-                test_f34_a_checkpoint_that_vanishes_after_it_was_listed_is_skipped
-            """,
+            bench__sweep__checkpoints="test_f34_a_checkpoint_that_vanishes_after_it_was_listed_is_skipped",
             bench__sweep__files="""
                 test_a_swept_temporary_file_is_written_again_up_to_three_times
             """,
@@ -405,7 +391,7 @@ STORAGE = (
         at(
             faults__storage="test_f35_a_results_folder_may_have_any_name",
             bench__sweep__store="test_f35_f37_only_real_folders_with_run_names_are_runs",
-            bench__sweep__executor="test_f35_an_odd_results_folder_works",
+            bench__sweep__relaunch="test_f35_an_odd_results_folder_works",
         ),
     ),
     Line(
@@ -420,9 +406,7 @@ STORAGE = (
             bench__sweep__provenance="""
                 test_f36_a_finished_run_is_seven_files
             """,
-            bench__sweep__store="""
-                test_f36_the_state_of_a_thousand_long_runs_takes_less_than_half_a_second
-            """,
+            bench__sweep__store="test_f36_the_state_of_a_thousand_long_runs_takes_less_than_half_a_second",
         ),
     ),
     Line(
@@ -434,11 +418,9 @@ STORAGE = (
                 test_f37_a_link_in_the_place_of_a_part_of_the_results_is_refused_before_anything_is_written
                 test_f37_links_deeper_in_the_results_lead_no_writer_out
             """,
-            bench__sweep__store="""
-                test_f35_f37_only_real_folders_with_run_names_are_runs
-                test_f37_a_link_in_the_place_of_a_run_folder_is_not_locked
-                test_f37_no_half_written_file_is_removed_through_a_link
-            """,
+            bench__sweep__store="test_f35_f37_only_real_folders_with_run_names_are_runs",
+            bench__sweep__lock="test_f37_a_link_in_the_place_of_a_run_folder_is_not_locked",
+            bench__sweep__leftovers="test_f37_no_half_written_file_is_removed_through_a_link",
             bench__data__noisy="""
                 test_f35_a_link_in_the_place_of_a_noise_file_is_not_followed
             """,
@@ -458,7 +440,7 @@ DRIFT = (
         "one suite is launched twice at once",
         "each run is trained once, both exit with 0",
         at(
-            bench__sweep__executor="""
+            bench__sweep__launchers="""
                 test_f38_two_launchers_of_one_suite_train_each_run_once_and_both_exit_0
                 test_f38_a_run_that_another_launcher_holds_is_waited_for_and_no_failure
             """,
@@ -523,7 +505,7 @@ DRIFT = (
         "a method's code is edited between two launches, or before a resume",
         "finished runs are kept and said to be of other code; checkpoints of it are never resumed; comments count not",
         at(
-            bench__sweep__executor="test_f45_results_of_an_edited_method_are_kept_and_said_or_trained_again_when_asked",
+            bench__sweep__relaunch="test_f45_results_of_an_edited_method_are_kept_and_said_or_trained_again_when_asked",
             bench__sweep__worker="test_f45_a_checkpoint_of_other_code_is_set_aside_so_that_no_result_mixes_two_codes "
             "test_f45_a_comment_in_the_method_does_not_cost_its_checkpoints",
             bench__fingerprint="test_f45_a_changed_formula_counts test_f45_comments_docstrings_and_layout_do_not_count "
@@ -569,7 +551,7 @@ DRIFT = (
         "F49",
         "more seeds are asked for",
         "the new ones alone are trained",
-        at(bench__sweep__executor="test_f49_more_seeds_train_only_the_new_ones"),
+        at(bench__sweep__relaunch="test_f49_more_seeds_train_only_the_new_ones"),
     ),
 )
 

@@ -375,9 +375,7 @@ REPORTS = (
             bench__evidence__records="""
                 test_f82_a_run_given_twice_is_refused
             """,
-            bench__verify="""
-                test_f82_a_cell_of_runs_that_do_not_belong_together_is_found
-            """,
+            bench__verify_tables="test_f82_a_cell_of_runs_that_do_not_belong_together_is_found",
         ),
     ),
     Line(
@@ -428,7 +426,7 @@ REPORTS = (
         "a written table is older than its records",
         "its manifest names every record by its digest, and verify exits with 3",
         at(
-            bench__verify="""
+            bench__verify_tables="""
                 test_f87_a_stale_table_and_stale_plots_are_named
                 test_a_table_without_its_manifest_is_not_believed_and_the_table_command_mends_it
             """,

@@ -17,9 +17,7 @@ GUARANTEES = (
             bench__clean="""
                 test_g1_killed_with_9_at_any_step_a_run_is_there_whole_or_not_at_all
             """,
-            bench__sweep__executor="""
-                test_f29_an_edited_result_is_refused_by_table_and_trained_again_by_run
-            """,
+            bench__sweep__relaunch="test_f29_an_edited_result_is_refused_by_table_and_trained_again_by_run",
         ),
     ),
     Line(
@@ -27,9 +25,7 @@ GUARANTEES = (
         "the same configuration, code, environment and kind of device give the same bytes",
         "runs are trained twice and compared",
         at(
-            bench__verify="""
-                test_g2_trained_again_a_run_gives_the_same_bytes_and_a_lie_is_named
-            """,
+            bench__verify_rerun="test_g2_trained_again_a_run_gives_the_same_bytes_and_a_lie_is_named",
             methods__contract="""
                 test_the_same_seed_gives_the_same_bits_after_whatever_ran_before
             """,
@@ -71,9 +67,7 @@ GUARANTEES = (
             torture__kills="""
                 test_f3_a_launcher_killed_at_random_moments_repeats_an_epoch_for_each_kill
             """,
-            bench__sweep__executor="""
-                test_f1_a_killed_run_is_tried_again_from_its_checkpoint_and_repeats_one_epoch
-            """,
+            bench__sweep__executor="test_f1_a_killed_run_is_tried_again_from_its_checkpoint_and_repeats_one_epoch",
         ),
         "checkpoints on a GPU are 30 s apart unless asked for otherwise: there a kill costs so much",
     ),
@@ -82,9 +76,7 @@ GUARANTEES = (
         "a damaged checkpoint is noticed",
         "flips, cuts, zeros",
         at(
-            bench__sweep__store="""
-                test_f26_f28_a_damaged_checkpoint_is_quarantined_and_the_older_one_used
-            """,
+            bench__sweep__checkpoints="test_f26_f28_a_damaged_checkpoint_is_quarantined_and_the_older_one_used",
             torture__corruptions="""
                 test_f26_f31_a_file_is_damaged_after_a_crash
             """,
@@ -95,11 +87,11 @@ GUARANTEES = (
         "a damaged result is noticed",
         "every byte is changed, every rule broken under mended digests",
         at(
-            bench__sweep__store="""
+            bench__sweep__result="""
                 test_g7_every_change_of_one_byte_of_a_result_is_noticed
                 test_an_impossible_result_is_neither_committed_nor_believed
             """,
-            bench__verify="""
+            bench__verify_records="""
                 test_g6_every_single_byte_of_a_result_counts
                 test_two_independent_checkers_believe_the_same_records
             """,
@@ -230,12 +222,8 @@ GUARANTEES = (
             faults__reports="""
                 test_f82_g20_copies_and_strangers_in_the_folder_of_runs_change_no_number
             """,
-            bench__sweep__store="""
-                test_f35_f37_only_real_folders_with_run_names_are_runs
-            """,
-            bench__verify="""
-                test_f37_g20_strangers_are_counted_and_not_believed
-            """,
+            bench__sweep__store="test_f35_f37_only_real_folders_with_run_names_are_runs",
+            bench__verify="test_f37_g20_strangers_are_counted_and_not_believed",
         ),
     ),
     Line(
@@ -243,7 +231,7 @@ GUARANTEES = (
         "tables and records agree",
         "whole names alone count; the manifest holds the digests",
         at(
-            bench__verify="""
+            bench__verify_tables="""
                 test_g21_a_written_table_with_another_digit_is_named
                 test_g21_a_written_table_with_other_rows_is_named
             """,
@@ -296,7 +284,7 @@ GUARANTEES = (
         "G25",
         "determinism is recorded and watched, not assumed",
         "a run that came out in two ways is an alarm",
-        at(bench__sweep__executor="test_f14_a_run_that_came_out_in_two_ways_is_an_alarm_for_run_and_table"),
+        at(bench__sweep__relaunch="test_f14_a_run_that_came_out_in_two_ways_is_an_alarm_for_run_and_table"),
     ),
     Line(
         "G26",
@@ -349,7 +337,7 @@ GUARANTEES = (
             end_to_end="""
                 test_g30_every_cell_equals_an_independent_recomputation
             """,
-            bench__verify="""
+            bench__verify_tables="""
                 test_g30_a_table_that_is_computed_wrongly_is_found
                 test_a_cell_worked_out_by_hand
             """,

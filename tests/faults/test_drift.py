@@ -19,7 +19,7 @@ from bench.sweep.devices import Slot
 from bench.sweep.planning import grid
 from bench.sweep.records.store import State, Store
 from bench.sweep.supervision import executor
-from bench.sweep.supervision.executor import Sweep
+from bench.sweep.supervision.sweep import Sweep
 from tests.bench.sweep.conftest import Hearer
 from tests.faults.conftest import contents
 

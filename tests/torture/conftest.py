@@ -35,8 +35,7 @@ _module("toy", HERE / "toy.py")
 world_module = _module("world", HERE / "world.py")
 _real = _module("real_sweeps", REAL / "conftest.py")
 odd, plan, launch, forked, server = _real.odd, _real.plan, _real.launch, _real.forked, _real.server
-_drivers = _module("real_drivers", REAL / "test_executor.py")
-drive, command = _drivers.drive, _drivers.command
+drive, command = _real.drive, _real.command
 
 
 @pytest.fixture(scope="session")

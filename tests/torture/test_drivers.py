@@ -10,10 +10,10 @@ import time
 from pathlib import Path
 
 import pytest
-from real_drivers import children_of, wait_for, words
 
 from bench.sweep.job import Exit
 from bench.sweep.records.store import State, Store
+from tests.bench.sweep.drivers import children_of, wait_for, words
 
 LONG = ["--epochs", "400"]  # more than anybody waits for
 slow = pytest.mark.slow

@@ -21,7 +21,8 @@ from bench.sweep.planning.grid import Suite
 from bench.sweep.records.store import State, Store
 from bench.sweep.run import heartbeat
 from bench.sweep.supervision import executor
-from bench.sweep.supervision.executor import Sweep
+from bench.sweep.supervision import sweep as sweeping
+from bench.sweep.supervision.sweep import Sweep
 
 METHODS = ("ce", "co_teaching", "dividemix")
 EPOCHS = 4
@@ -55,7 +56,7 @@ def sweep(server, tmp_path_factory):
     def go(runs, slots: int = 1, start: str = "fork") -> Path:
         root = tmp_path_factory.mktemp("sweep")
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(executor, "ForkServer", lambda preload: server)
+            patch.setattr(sweeping, "ForkServer", lambda preload: server)
             made = Sweep(Store(root), [Slot(None, number) for number in range(slots)], None, start)
             outcomes = executor.execute(made, runs, Deaf())
         assert [outcome.state for outcome in outcomes] == [State.DONE] * len(runs)
@@ -73,7 +74,7 @@ def truth(runs, sweep):
 @pytest.fixture
 def begin(server, tmp_path, monkeypatch):
     """Start the process of one run, which is killed at the end of the test, and return it with its folder."""
-    monkeypatch.setattr(executor, "ForkServer", lambda preload: server)
+    monkeypatch.setattr(sweeping, "ForkServer", lambda preload: server)
     children = []
 
     def go(run, root="results"):

@@ -15,7 +15,7 @@ from bench.fingerprint import sources
 from bench.sweep.backends.engine import ClusterLost, Engine
 from bench.sweep.backends.placed import TOKEN, Request, launch_folder
 from bench.sweep.planning.grid import Planned
-from bench.sweep.supervision.executor import Sweep
+from bench.sweep.supervision.sweep import Sweep
 
 HOW = (  # of a driver's sweep, what those of its workers are told
     *("per_sample", "capture", "checkpoint_seconds", "strict_env", "tensorboard"),

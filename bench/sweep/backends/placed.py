@@ -25,8 +25,9 @@ from bench.sweep.devices import Slot, visible_gpus
 from bench.sweep.planning.grid import Planned
 from bench.sweep.records.store import Store
 from bench.sweep.supervision.claims import Claims
-from bench.sweep.supervision.executor import Sweep, execute
+from bench.sweep.supervision.executor import execute
 from bench.sweep.supervision.leases import Leases
+from bench.sweep.supervision.sweep import Sweep
 
 TOKEN = "token"  # a file of the launch's folder, which tells a node that it sees the folder that the driver means
 STOP = "stop"  # beside it, once the sweep is to end

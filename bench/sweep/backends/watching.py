@@ -23,8 +23,9 @@ from bench.sweep.planning.grid import Planned
 from bench.sweep.records.store import FINISHED, RunFolder, State
 from bench.sweep.supervision.attempts import Outcome
 from bench.sweep.supervision.breaker import Trial
-from bench.sweep.supervision.executor import Reporter, Sweep
+from bench.sweep.supervision.executor import Reporter
 from bench.sweep.supervision.interruption import stopped_by_signals
+from bench.sweep.supervision.sweep import Sweep
 
 LOOK_SECONDS = 1.0  # between two looks at the folders
 ROOM_SECONDS = 5.0  # between two looks at how much the cluster holds, and at runs that another launcher holds

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bench.files import canonical, publish, remove
 from bench.sweep.devices import Slot
@@ -20,9 +20,7 @@ from bench.sweep.planning.grid import Planned
 from bench.sweep.records.store import FINISHED, RunFolder, State
 from bench.sweep.run import heartbeat
 from bench.sweep.supervision import watchdog
-
-if TYPE_CHECKING:
-    from bench.sweep.supervision.executor import Sweep
+from bench.sweep.supervision.sweep import Sweep
 
 # further attempts in one launch, from the checkpoint; of "io", those in a row while the storage itself works
 RETRIES = {"killed": 2, "oom": 1, "timeout": 1, "io": 2, "error": 0}
@@ -90,23 +88,33 @@ def make(sweep: Sweep, run: Planned, slot: Slot, alone: bool) -> Outcome | Again
             continue
         if folder.epochs_done() > epochs:  # what it could write it was able to write
             epochs, failures["io"] = folder.epochs_done(), 0
-        failures[end.failure] += 1
-        spent = failures[end.failure] > RETRIES[end.failure]
-        message = _record(sweep, slot, folder, end, spent)
-        if end.failure == "io" and not spent:
-            waited = sweep.storage.failed(max((path.stat().st_size for _, path in folder.checkpoints()), default=0))
-            if waited is None:
-                return Outcome(run.run_id, State.INTERRUPTED)
-            if waited:
-                failures["io"] = 0
-            continue
-        if end.failure == "oom" and not alone:
-            _shrink(sweep, slot)
-            return Again.ALONE
-        if spent or sweep.halted:
-            return Outcome(run.run_id, State.FAILED if spent else folder.state(), end.failure, message)
-        if end.code == -signal.SIGKILL and not alone and _fewer(sweep):
-            return Again.FEWER
+        outcome = _failed(sweep, slot, folder, failures, end, alone)
+        if outcome is not None:
+            return outcome
+
+
+def _failed(
+    sweep: Sweep, slot: Slot, folder: RunFolder, failures: Counter[str], end: _End, alone: bool
+) -> Outcome | Again | None:
+    """Count and record a failure; return what becomes of the run, None: another attempt here and now."""
+    failures[end.failure] += 1
+    spent = failures[end.failure] > RETRIES[end.failure]
+    message = _record(sweep, slot, folder, end, spent)
+    if end.failure == "io" and not spent:
+        waited = sweep.storage.failed(max((path.stat().st_size for _, path in folder.checkpoints()), default=0))
+        if waited is None:
+            return Outcome(folder.run_id, State.INTERRUPTED)
+        if waited:
+            failures["io"] = 0
+        return None
+    if end.failure == "oom" and not alone:
+        _shrink(sweep, slot)
+        return Again.ALONE
+    if spent or sweep.halted:
+        return Outcome(folder.run_id, State.FAILED if spent else folder.state(), end.failure, message)
+    if end.code == -signal.SIGKILL and not alone and _fewer(sweep):
+        return Again.FEWER
+    return None
 
 
 def _record(sweep: Sweep, slot: Slot, folder: RunFolder, end: _End, spent: bool) -> str:
@@ -137,14 +145,7 @@ def _attempt(sweep: Sweep, run: Planned, slot: Slot, folder: RunFolder, failures
 def _once(sweep: Sweep, run: Planned, slot: Slot, folder: RunFolder, failures: Counter[str]) -> tuple[int, str]:
     """Start a process and see it through; return its code, and why it had to be ended, if it had."""
     final = {name: failures[name] >= RETRIES[name] for name in RETRIES}
-    device = "cpu" if slot.gpu is None else "cuda:0"
-    data_dir = str(sweep.data_dir) if sweep.data_dir else None
-    rerun, notes = run.run_id in sweep.rerun, _notes(sweep, slot)
-    config, root = run.config.to_dict(), str(sweep.store.root)
-    capture = "off" if run.run_id in sweep.uncaptured else sweep.capture
-    how: dict[str, Any] = {"per_sample": sweep.per_sample, "capture": capture}
-    how |= {name: getattr(sweep, name) for name in ("checkpoint_seconds", "strict_env", "tensorboard")}
-    job = Job(config, run.spec, root, data_dir, device, final, notes, rerun, **how)
+    job = _job(sweep, run, slot, final)
     folder.path.mkdir(parents=True, exist_ok=True)
     heartbeat.clear(folder.path)
     for name in (RESOURCES, SHARE):  # of an earlier attempt
@@ -176,6 +177,18 @@ def _once(sweep: Sweep, run: Planned, slot: Slot, folder: RunFolder, failures: C
             share = (sweep.leases.used(slot) - used) / (time.monotonic() - started)
             with suppress(OSError):  # a price is the worse for it, and no number
                 publish(folder.path / SHARE, canonical({"share": min(1.0, share)}), replace=True)
+
+
+def _job(sweep: Sweep, run: Planned, slot: Slot, final: dict[str, bool]) -> Job:
+    """What the process of an attempt is told; `final` says of each failure whether it would be the last."""
+    device = "cpu" if slot.gpu is None else "cuda:0"
+    data_dir = str(sweep.data_dir) if sweep.data_dir else None
+    rerun, notes = run.run_id in sweep.rerun, _notes(sweep, slot)
+    config, root = run.config.to_dict(), str(sweep.store.root)
+    capture = "off" if run.run_id in sweep.uncaptured else sweep.capture
+    how: dict[str, Any] = {"per_sample": sweep.per_sample, "capture": capture}
+    how |= {name: getattr(sweep, name) for name in ("checkpoint_seconds", "strict_env", "tensorboard")}
+    return Job(config, run.spec, root, data_dir, device, final, notes, rerun, **how)
 
 
 def _shrink(sweep: Sweep, slot: Slot) -> None:

@@ -9,12 +9,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from bench.sweep.supervision.executor import Sweep
+from bench.sweep.supervision import watchdog
+from bench.sweep.supervision.sweep import Sweep
 
-GRACE_SECONDS = 20.0  # between asking children to stop and killing them
 LOOK_SECONDS = 1.0  # between two looks for the file
 
 
@@ -78,7 +77,7 @@ def stopped_by_file(sweep: Sweep) -> Iterator[None]:
 
 def _stop_children(sweep: Sweep) -> None:
     sweep.stop("signal", "interrupted", signal.SIGTERM)
-    deadline = time.monotonic() + GRACE_SECONDS
+    deadline = time.monotonic() + watchdog.GRACE_SECONDS
     while sweep.children and time.monotonic() < deadline:
         time.sleep(0.1)
     sweep.stop("signal", "interrupted", signal.SIGKILL)

@@ -16,13 +16,13 @@ from pathlib import Path
 from bench.sweep.run import heartbeat
 from bench.sweep.run.forkserver import Child
 from bench.sweep.run.heartbeat import Beat
-from bench.sweep.supervision import interruption
 
 LOOK_SECONDS = 1.0  # between two looks at a run
 START_SECONDS = 60.0  # for a process to import its packages and take its lock, which no limit counts
 READY_SECONDS = 3600.0  # for data, networks and a first batch, where no limit is given
 SILENT_SECONDS = 600.0  # between two signs of life at least, where no limit is given
 EPOCHS = 20  # or so many times the longest that an epoch of the run has taken so far
+GRACE_SECONDS = 20.0  # between asking a process to stop and killing it
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,6 @@ def end(child: Child) -> int:
     child.send_signal(signal.SIGTERM)
     child.send_signal(signal.SIGCONT)  # a stopped one hears nothing else
     with suppress(TimeoutError):
-        return child.wait(interruption.GRACE_SECONDS)
+        return child.wait(GRACE_SECONDS)
     child.send_signal(signal.SIGKILL)
     return child.wait()

@@ -19,7 +19,7 @@ from bench.sweep.records.store import Store
 from bench.sweep.upkeep.verifying import Report
 
 if TYPE_CHECKING:
-    from bench.sweep.supervision.executor import Outcome
+    from bench.sweep.supervision.attempts import Outcome
 
 CODE = ("code", "method_code")
 # of an attempt: numbers repeat bit for bit only where these are the same
@@ -110,8 +110,9 @@ def _interruptible() -> Iterator[None]:
 def _train(store: Store, todo: Sequence[Planned], kind: str, data_dir: Path | None) -> tuple[list[Outcome], int]:
     """Train runs as `run` does; return how they ended, and the exit code of an interruption, 0 if there was none."""
     from bench.commands import preflight
-    from bench.sweep.supervision.executor import Sweep, execute
+    from bench.sweep.supervision.executor import execute
     from bench.sweep.supervision.progress import Progress
+    from bench.sweep.supervision.sweep import Sweep
 
     slots = devices.slots(kind, 1 if kind == "cuda" else None, max(run.config.train.threads for run in todo))
     preflight.check(store, todo, data_dir, download=False)

@@ -8,13 +8,20 @@ from typing import Any
 
 import pytest
 
+from bench import cli
+from bench.commands import preflight
+from bench.findings import derived
 from bench.sweep.devices import Slot
 from bench.sweep.planning import grid
 from bench.sweep.planning.grid import Planned, Suite
-from bench.sweep.records.store import Store
+from bench.sweep.records.store import RunFolder, Store
 from bench.sweep.run.forkserver import ForkServer
 from bench.sweep.supervision import claims, executor
-from bench.sweep.supervision.executor import Outcome, Sweep
+from bench.sweep.supervision import sweep as sweeping
+from bench.sweep.supervision.attempts import Outcome
+from bench.sweep.supervision.sweep import Sweep
+from tests.bench.sweep.drivers import Driver
+from tests.bench.sweep.stored import CONFIG, RUN_ID
 
 # cross entropy that does what its `order` says at the first batch of epoch `at`, `times` times over all processes
 ODD = '''
@@ -111,7 +118,7 @@ class Kept:
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[Kept]:
-    server = ForkServer(preload=executor.PRELOADED)
+    server = ForkServer(preload=sweeping.PRELOADED)
     yield Kept(server)
     server.close()
 
@@ -119,7 +126,7 @@ def server() -> Iterator[Kept]:
 @pytest.fixture
 def forked(server: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every sweep of this process use the one server."""
-    monkeypatch.setattr(executor, "ForkServer", lambda preload: server)
+    monkeypatch.setattr(sweeping, "ForkServer", lambda preload: server)
 
 
 class Hearer:
@@ -175,3 +182,36 @@ def launch(forked: None, tmp_path: Path) -> Callable[..., list[Outcome]]:
         return executor.execute(sweep, runs, Hearer())
 
     return go
+
+
+@pytest.fixture
+def command(forked: None, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """`run_bench.py ...` in this process: runs are real processes, own methods are believed, nothing is drawn."""
+    monkeypatch.setattr(preflight, "check_methods", lambda todo: None)
+    monkeypatch.setattr(derived, "write_plots", lambda found, folder: [])
+    return lambda *argv: cli.main(list(argv))
+
+
+@pytest.fixture
+def drive(tmp_path: Path) -> Iterator[Callable[[list[str]], Driver]]:
+    """Start `run_bench.py ...` as a process of its own, which is killed at the end of the test."""
+    drivers = []
+
+    def go(argv: list[str]) -> Driver:
+        drivers.append(Driver(argv, tmp_path))
+        return drivers[-1]
+
+    yield go
+    for driver in drivers:
+        if driver.process.poll() is None:
+            driver.process.kill()
+        driver.process.communicate()
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunFolder:
+    """The folder of a made-up run, in which there is its config and nothing else."""
+    run = Store(tmp_path).run(RUN_ID)
+    with run.lock():
+        run.write_config(CONFIG)
+    return run

@@ -11,7 +11,7 @@ from bench.sweep.run import gauges, heartbeat
 from bench.sweep.run.gauges import Gauge, Gauges
 from bench.sweep.run.heartbeat import Heartbeat
 from bench.sweep.supervision import progress
-from bench.sweep.supervision.executor import Outcome
+from bench.sweep.supervision.attempts import Outcome
 from bench.sweep.supervision.progress import DEVICES, LOOKS, RUNS, Progress, clock, label
 
 CPU = Slot(None, 0)

@@ -17,7 +17,7 @@ from bench.sweep.devices import Slot
 from bench.sweep.records.sample_files import SampleFiles, long, official_index, to_bytes, untabled
 from bench.sweep.records.store import State, Store
 from bench.sweep.supervision import executor
-from bench.sweep.supervision.executor import Sweep
+from bench.sweep.supervision.sweep import Sweep
 from noise import NoiseSpec
 
 TABLE = {

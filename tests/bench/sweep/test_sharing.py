@@ -19,8 +19,9 @@ from bench.sweep.job import RESOURCES, SHARE, Exit, Job
 from bench.sweep.planning import cost, timings
 from bench.sweep.records.store import State, Store
 from bench.sweep.supervision import executor, packing, watchdog
-from bench.sweep.supervision.executor import Sweep
+from bench.sweep.supervision import sweep as sweeping
 from bench.sweep.supervision.packing import Measured
+from bench.sweep.supervision.sweep import Sweep
 
 SMALL = Gpu("made up", 10_000.0, 10_000.0)
 
@@ -112,7 +113,7 @@ def test_each_run_of_a_shared_gpu_leaves_which_part_of_its_time_it_had_and_is_pr
 def test_processes_are_told_to_number_gpus_as_nvidia_smi_does(plan, monkeypatch, tmp_path):
     (run,) = plan("ce")
     shown = {}
-    monkeypatch.setattr(executor, "spawn_exec", lambda argv, environment, log: shown.setdefault("run", environment))
+    monkeypatch.setattr(sweeping, "spawn_exec", lambda argv, environment, log: shown.setdefault("run", environment))
     sweep = Sweep(Store(tmp_path), [Slot("1", 0)], None, "exec")
     sweep.spawn(Job({}, "", "", None, "cuda:0"), sweep.store.run(run.run_id), Slot("1", 0), 1)
 

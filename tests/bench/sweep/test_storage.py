@@ -17,8 +17,8 @@ from bench.files import canonical
 from bench.sweep.devices import Slot
 from bench.sweep.records.store import State, Store
 from bench.sweep.supervision import executor, storage
-from bench.sweep.supervision.executor import Sweep
 from bench.sweep.supervision.storage import Storage
+from bench.sweep.supervision.sweep import Sweep
 
 ROOT = Path(cli.__file__).resolve().parents[1]
 

@@ -14,8 +14,8 @@ from bench.sweep.records.store import State, Store
 from bench.sweep.run import tensorboard
 from bench.sweep.run.tensorboard import Board, name_of, scalars
 from bench.sweep.supervision import executor
-from bench.sweep.supervision.executor import Sweep
 from bench.sweep.supervision.progress import Progress
+from bench.sweep.supervision.sweep import Sweep
 
 
 def reader(folder: Path):

@@ -8,8 +8,8 @@ import pytest
 from bench.sweep.devices import Slot
 from bench.sweep.records.store import State, Store
 from bench.sweep.run.heartbeat import NAME, Beat
-from bench.sweep.supervision import executor, interruption, watchdog
-from bench.sweep.supervision.executor import Sweep
+from bench.sweep.supervision import executor, watchdog
+from bench.sweep.supervision.sweep import Sweep
 from bench.sweep.supervision.watchdog import Limits, Pace
 
 
@@ -69,7 +69,7 @@ def test_a_process_that_waits_for_its_lock_or_imports_its_packages_is_within_eve
 def hurry(forked, tmp_path, monkeypatch):
     """Execute runs with limits of seconds, four at a time."""
     monkeypatch.setattr(watchdog, "LOOK_SECONDS", 0.05)
-    monkeypatch.setattr(interruption, "GRACE_SECONDS", 0.5)
+    monkeypatch.setattr(watchdog, "GRACE_SECONDS", 0.5)
 
     class Deaf:
         def started(self, *_): ...

@@ -20,7 +20,7 @@ from bench.sweep.records.origin import published
 from bench.sweep.records.store import State, Store
 from bench.sweep.run import saver, worker
 from bench.sweep.run.worker import classify
-from bench.sweep.supervision.executor import Sweep
+from bench.sweep.supervision.sweep import Sweep
 from bench.training.capture import CaptureFailed
 from bench.training.trainer import Interrupted
 

@@ -12,7 +12,7 @@ from bench.sweep.backends.engine import ClusterLost, Need, Told
 from bench.sweep.backends.placed import STOP, Request, unpack
 from bench.sweep.backends.watching import CLUSTER, Watch
 from bench.sweep.records.store import State, Store
-from bench.sweep.supervision.executor import Sweep
+from bench.sweep.supervision.sweep import Sweep
 
 from ..conftest import Hearer
 
