@@ -15,7 +15,7 @@ from world import case
 from bench.sweep.job import Exit
 
 CODES = {"exit": CRASHED, "EIO": Exit.IO, "ENOSPC": Exit.IO}
-STRIDE = 6  # of the steps at which a disk fails, every so many are tried by default
+KILLS, STRIDE = 3, 6  # of the steps at which a run is killed, or a disk fails, every so many are tried by default
 
 
 def crash_at_each(world, steps: Iterable[int], fault: str, runs: int = 2, epochs: int = 3) -> None:
@@ -31,13 +31,19 @@ def crash_at_each(world, steps: Iterable[int], fault: str, runs: int = 2, epochs
             one.remove()
 
 
-def test_f2_a_kill_at_every_step_of_two_runs_of_three_epochs(world):
+def starts(stride: int) -> list[object]:
+    """From which steps on, that together all are tried; only the first of them by default."""
+    return [1, *(pytest.param(first, marks=pytest.mark.slow) for first in range(2, stride + 1))]
+
+
+@pytest.mark.parametrize("first", starts(KILLS))
+def test_f2_a_kill_at_every_step_of_two_runs_of_three_epochs(world, first):
     steps = world().truth.steps
     assert steps > 150
-    crash_at_each(world, range(1, steps + 1), "exit")
+    crash_at_each(world, range(first, steps + 1, KILLS), "exit")
 
 
-@pytest.mark.parametrize("first", [1, *(pytest.param(first, marks=pytest.mark.slow) for first in range(2, STRIDE + 1))])
+@pytest.mark.parametrize("first", starts(STRIDE))
 @pytest.mark.parametrize("fault", ["EIO", "ENOSPC"])
 def test_f22_f25_a_disk_that_fails_at_a_step_and_works_again_at_the_next_launch(world, fault, first):
     crash_at_each(world, range(first, world().truth.steps + 1, STRIDE), fault)
