@@ -71,6 +71,33 @@ def limits(counts: Sequence[int], comparisons: int) -> list[str]:
     return notes
 
 
+def dependent(grouping: Grouping) -> list[str]:
+    """Say where the runs of a cell share wrong labels or seeds with each other: spread and tests take no notice."""
+    one, crossed = [], []
+    for column in grouping.columns:
+        for row in grouping.groups:
+            runs = [run for run in row.runs(column) if run["config"]["noise"]["family"] != "none"]
+            seeds, labels = {run["config"]["seed"] for run in runs}, {run["noise_id"] for run in runs}
+            if len(labels) == 1 < len(runs):
+                one.append(grouping.column_label(column))
+            elif len(runs) > max(len(seeds), len(labels)):
+                pairs = f"{len(runs)} runs of {len(seeds)} seeds and {len(labels)} sets of labels"
+                crossed.append(f"{row.label}, {grouping.column_label(column)} ({pairs})")
+    notes = []
+    if one:
+        where = "" if len(set(one)) == len(grouping.columns) else f"{', '.join(dict.fromkeys(one))}: "
+        notes.append(
+            f"{where}all seeds have one set of wrong labels: spread and tests tell of training anew, "
+            "not of labels drawn anew"
+        )
+    if crossed:
+        notes.append(
+            "runs that share a seed or their labels are not independent, but spread and tests take them to be: "
+            f"{', '.join(crossed[:IDS_SHOWN])}{_more(crossed)}"
+        )
+    return notes
+
+
 def unequal_seeds(column: str, cells: Mapping[str, Cell], seeds: pd.DataFrame) -> list[str]:
     """Say where rows have other seeds than others, and whom no test could hold against the highest mean for that."""
     if len(seeds.columns) < 2 or not seeds.isna().any(axis=None):

@@ -36,6 +36,7 @@ __all__ = [
 ]
 
 MEAN_RANK = "mean rank"
+LISTED = 10  # seeds that follow each other, each of which is still written
 NAMED = 6  # rows or columns in a list of many
 
 
@@ -179,6 +180,7 @@ def accuracy_of(found: Basis, extras: Sequence[Extra] = (), view: str = "accurac
     notes = [
         *remarks.legend(rows, found.rule, comparisons, found.tuned),
         *(remarks.limits(counts, comparisons) if rivals > 1 else []),
+        *remarks.dependent(found.grouping),
         *about,
         *said,
         *notes,
@@ -284,8 +286,20 @@ def _header(grouping: Grouping, number: str) -> dict[str, str]:
         "epochs": every(config["train"]["epochs"] for config in configs),
         "preset": every(config["train"]["preset"] for config in configs),
         "number": number,
-        "seeds": every(seeds) + (f"; noise seeds {every(noise_seeds)}" if noise_seeds != seeds else ""),
+        "seeds": ranges(seeds) + (f"; noise seeds {ranges(noise_seeds)}" if noise_seeds != seeds else ""),
     }
+
+
+def ranges(numbers: Sequence[int]) -> str:
+    """Return ascending whole numbers as text, more than `LISTED` that follow each other as in 0-99."""
+    parts: list[list[int]] = []
+    for number in numbers:
+        if parts and number == parts[-1][-1] + 1:
+            parts[-1].append(number)
+        else:
+            parts.append([number])
+    words = [[f"{part[0]}-{part[-1]}"] if len(part) > LISTED else [str(number) for number in part] for part in parts]
+    return ", ".join(word for some in words for word in some) or DASH
 
 
 def _samples(payload: Payload) -> str:

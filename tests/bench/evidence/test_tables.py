@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from bench.evidence.tables import accuracy_table, to_csv, to_json, to_latex, to_markdown, to_text
+from bench.sweep.planning import grid
 
 ACCURATE = {"ce": (60, 62, 61, 59, 63), "good": (80, 81, 82, 80, 83), "same": (80, 82, 81, 81, 82)}
 
@@ -132,6 +133,49 @@ def test_the_header_states_the_conditions(runs):
     assert header["samples"] == "1000 train / 50 validation / 100 test"
     assert "oracle" in header["number"]
     assert header["seeds"] == "0, 1, 2, 3, 4"
+
+
+@pytest.mark.parametrize(
+    ("seeds", "text"),
+    [
+        (range(500), "0-499"),
+        (range(10), "0, 1, 2, 3, 4, 5, 6, 7, 8, 9"),
+        (range(11), "0-10"),
+        ([*range(3, 14), 15, *range(20, 22), *range(30, 50)], "3-13, 15, 20, 21, 30-49"),
+    ],
+)
+def test_many_seeds_in_a_row_are_written_as_run_takes_them(make, seeds, text):
+    shown = accuracy_table([make(seed=seed, noise={"seed": 7}) for seed in seeds]).header["seeds"]
+    assert shown == f"{text}; noise seeds 7"
+    assert grid.parse_seeds([shown.partition(";")[0]]) == tuple(seeds)
+
+
+SHARED = "all seeds have one set of wrong labels: spread and tests tell of training anew, not of labels drawn anew"
+
+
+def test_seeds_that_share_their_wrong_labels_are_told(make):
+    def notes(*runs):
+        return [note for note in accuracy_table(runs).notes if "labels" in note]
+
+    assert notes(*(make(seed=seed) for seed in range(3))) == []  # labels are drawn anew for each seed
+    assert notes(make(seed=0)) == []
+    fixed = [make(method, seed, noise={"seed": 0}) for method in ("ce", "elr") for seed in range(3)]
+    assert notes(*fixed) == [SHARED]
+    clean = {"family": "none", "rate": None}
+    assert notes(*(make(seed=seed, noise=clean, noise_id="n") for seed in range(3))) == []
+    assert notes(*fixed, *(make(seed=seed, noise={"rate": 0.2}) for seed in range(3))) == [f"symmetric 50%: {SHARED}"]
+
+
+def test_seeds_crossed_with_noise_seeds_are_not_taken_for_independent(make):
+    def notes(cells):
+        runs = [make(seed=seed, noise={"seed": noise_seed}) for seed, noise_seed in cells]
+        return [note for note in accuracy_table(runs).notes if "independent" in note]
+
+    (note,) = notes((seed, noise_seed) for seed in range(3) for noise_seed in range(2))
+    assert note.endswith("take them to be: ce, symmetric 50% (6 runs of 3 seeds and 2 sets of labels)")
+    (note,) = notes([(0, 0), (1, 1), (2, 1), (2, 2)])
+    assert note.endswith("(4 runs of 3 seeds and 3 sets of labels)")
+    assert notes([(0, 5), (1, 6), (2, 7)]) == []
 
 
 def test_an_empty_table_can_be_written():
