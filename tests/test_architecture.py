@@ -35,18 +35,18 @@ TORCHLESS = (
     *("bench.cli", "bench.cache", "bench.config", "bench.files", "bench.fingerprint"),
     *("bench.data.datasets", "bench.data.noisy"),
     # what plans, keeps and supervises runs, here, on the nodes of a cluster and in the elements of an array
-    *(f"bench.sweep.planning.{name}" for name in ("grid", "recipes", "shard")),
+    *(f"bench.sweep.planning.{name}" for name in ("grid", "recipes", "selection", "shard")),
     *(f"bench.sweep.records.{name}" for name in ("store", "reading", "origin")),
     *(f"bench.sweep.run.{name}" for name in ("protocol", "gauges", "tensorboard")),
     *(f"bench.sweep.supervision.{name}" for name in ("executor", "progress")),
-    "bench.sweep.upkeep.health",
+    *(f"bench.sweep.upkeep.{name}" for name in ("health", "preflight")),
     *(f"bench.sweep.backends.{name}" for name in ("placed", "watching", "launching", "on_ray", "on_dask", "on_slurm")),
     "bench.sweep.backends.element",
     # what finished runs say
     *modules_in("bench/evidence", "bench/evidence/plots", "bench/evidence/page"),
-    *modules_in("bench/findings", "bench/findings/sections", "bench/sharing"),
+    *modules_in("bench/findings", "bench/findings/comparison", "bench/findings/sections", "bench/sharing"),
     # commands: all but those that train, or load a data set's images
-    *(f"bench.commands.{name}" for name in ("run", "array", "dry_run", "select", "where", "words", "repro", "compare")),
+    *(f"bench.commands.{name}" for name in ("run", "begin", "array", "dry_run", "where", "repro", "compare")),
     *(f"bench.commands.{name}" for name in ("list", "show", "status", "doctor", "checkup")),
     *(f"bench.commands.{name}" for name in ("table", "plot", "report", "verify", "merge", "clean")),
     *(f"bench.commands.{name}" for name in ("export", "leaderboard")),

@@ -10,16 +10,17 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.commands import preflight
-from bench.commands.select import begin, data_dir_of
-from bench.commands.words import words
+from bench.arguments.words import words
+from bench.commands.begin import begin
 from bench.files import canonical, sha256
 from bench.printable import printable
 from bench.sweep.backends import on_slurm
 from bench.sweep.backends.on_slurm import Array, Layout
 from bench.sweep.job import Exit
 from bench.sweep.planning.grid import Planned, Suite
+from bench.sweep.planning.selection import data_dir_of
 from bench.sweep.records.store import FINISHED, State, Store
+from bench.sweep.upkeep import preflight
 
 # what this command alone is about, or has been done before an element starts
 HERE = {"backend", "address", "jobs", "slurm", "wait", "shard", "dry_run", "download"}

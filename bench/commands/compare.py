@@ -11,17 +11,18 @@ from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 
 from bench.arguments import parser
+from bench.arguments.words import words
 from bench.commands import run
-from bench.commands.select import data_dir_of, planned, rule_of
 from bench.commands.table import INTEGRITY
-from bench.commands.words import words
 from bench.evidence import costs
 from bench.evidence.contests import Contest, contests
 from bench.evidence.grouping import Group, group
 from bench.evidence.records import HEADLINE, Payload, reported_heads
-from bench.findings import answer, derived
-from bench.findings.answer import Answer, Cost, Key
+from bench.findings.comparison import document, text
+from bench.findings.comparison.answer import Answer, Cost, Key
+from bench.findings.gathering import Evidence, gather
 from bench.sweep.planning import grid
+from bench.sweep.planning.selection import data_dir_of, planned, rule_of
 from bench.sweep.records.reading import without_collector
 from bench.sweep.records.store import Store
 from methods import registry
@@ -42,7 +43,7 @@ def main(args: argparse.Namespace) -> int:
             return code
     suite, runs = planned(chosen)
     store = Store(args.results)
-    found = derived.gather(store, suite, runs)
+    found = gather(store, suite, runs)
     if found.alarms():
         print("\n".join(found.alarms()), file=sys.stderr)
         print("nothing is compared: `run` sets damaged results aside and trains these runs again", file=sys.stderr)
@@ -54,9 +55,9 @@ def main(args: argparse.Namespace) -> int:
     if not elsewhere and not any(duel.pairs for contest in made.contests for duel in contest.duels):
         code = code or NOTHING
     if args.json:
-        print(json.dumps({**answer.document(made), "exit": code}, indent=1))
+        print(json.dumps({**document.of(made), "exit": code}, indent=1))
     else:
-        print(answer.text(made, shutil.get_terminal_size((120, 24)).columns), end="")
+        print(text.of(made, shutil.get_terminal_size((120, 24)).columns), end="")
     return code
 
 
@@ -77,7 +78,7 @@ def _asked(args: argparse.Namespace) -> argparse.Namespace:
 
 
 def _answered(
-    args: argparse.Namespace, found: derived.Evidence, store: Store, names: Sequence[str], data_dir: Path | None
+    args: argparse.Namespace, found: Evidence, store: Store, names: Sequence[str], data_dir: Path | None
 ) -> Answer:
     expected = {run.run_id: run.config.to_dict() for run in found.runs}
     with without_collector():

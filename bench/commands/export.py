@@ -8,12 +8,12 @@ import sys
 from pathlib import Path
 
 from bench.arguments import parser
-from bench.commands.select import planned
 from bench.commands.table import INTEGRITY
 from bench.findings import everything
 from bench.printable import printable
 from bench.sharing import archive
 from bench.sharing.exporting import Export, check_about
+from bench.sweep.planning.selection import planned
 from bench.sweep.records.reading import without_collector
 from bench.sweep.records.store import Store
 

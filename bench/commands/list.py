@@ -7,13 +7,13 @@ from typing import Any
 
 def main(args: argparse.Namespace) -> int:
     if args.card is not None:
-        from bench.commands import method_card
+        from bench.findings import method_card
 
         if args.what != "methods":
             raise ValueError(f"--card is for `list methods`, got {args.what!r}")
         if args.markdown:
             raise ValueError("--card and --markdown are two different pages: give one of them")
-        method_card.show(args.card, args.json)
+        print(json.dumps(method_card.as_dict(args.card), indent=1) if args.json else method_card.as_text(args.card))
         return 0
     entries = {"methods": methods, "noise": noise, "datasets": datasets, "networks": networks, "suites": suites}[
         args.what

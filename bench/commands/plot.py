@@ -3,9 +3,9 @@
 import argparse
 import sys
 
-from bench.commands.select import data_dir_of
 from bench.findings import everything, figures
 from bench.printable import printable
+from bench.sweep.planning.selection import data_dir_of
 from bench.sweep.records.store import Store
 
 

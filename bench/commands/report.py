@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 
-from bench.commands.select import baseline_of
 from bench.commands.table import INTEGRITY
 from bench.files import make_folder, publish
 from bench.findings import everything
@@ -24,6 +23,7 @@ from bench.findings.sections import (
 )
 from bench.findings.sections.subject import Subject
 from bench.printable import printable
+from bench.sweep.planning.selection import baseline_of
 from bench.sweep.records.reading import without_collector
 from bench.sweep.records.store import Store
 

@@ -12,7 +12,7 @@ import noise
 from bench.commands.table import INTEGRITY
 from bench.evidence import diagnostics
 from bench.files import read_regular
-from bench.findings.derived import card_of
+from bench.findings.stored_labels import card_of
 from bench.printable import printable
 from bench.sweep.records.store import Corrupt, RunFolder, State, Store
 from bench.sweep.run.heartbeat import epochs_of

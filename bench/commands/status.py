@@ -6,9 +6,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from bench.commands.select import planned
 from bench.printable import printable
 from bench.sweep.planning.grid import Planned
+from bench.sweep.planning.selection import planned
 from bench.sweep.records.store import Corrupt, State, Store
 from bench.sweep.run.heartbeat import epochs_of
 

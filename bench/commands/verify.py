@@ -8,14 +8,14 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 
-from bench.commands.select import data_dir_of, planned, usual_baseline
 from bench.commands.table import INTEGRITY
 from bench.evidence.recount import Run
-from bench.findings import derived
+from bench.findings.gathering import gather
 from bench.findings.recounted import Recount
 from bench.printable import printable
 from bench.sweep.job import Exit
 from bench.sweep.planning.grid import Planned, Suite
+from bench.sweep.planning.selection import data_dir_of, planned, usual_baseline
 from bench.sweep.records.store import Store
 from bench.sweep.upkeep.repeating import Repeated, repeat
 from bench.sweep.upkeep.verifying import Report, Verifier
@@ -55,7 +55,7 @@ def _verify(args: argparse.Namespace) -> int:
 
 def _recount(store: Store, suite: Suite, runs: list[Planned], records: Mapping[str, Run], report: Report) -> None:
     try:
-        found = derived.gather(store, suite, runs)
+        found = gather(store, suite, runs)
     except ValueError as error:
         report.wrong(store.runs, f"no table can be made: {error}")
         return

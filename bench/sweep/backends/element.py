@@ -19,12 +19,12 @@ from typing import NoReturn
 
 from bench.arguments import parser
 from bench.commands import run
-from bench.commands.select import planned
 from bench.files import publish
 from bench.sweep import devices
 from bench.sweep.job import Exit
 from bench.sweep.planning import shard
 from bench.sweep.planning.grid import Planned
+from bench.sweep.planning.selection import planned
 from bench.sweep.records.store import FINISHED, Store
 
 FRUITLESS = 3  # times in a row that an element has brought no run one epoch further: then it is not queued again

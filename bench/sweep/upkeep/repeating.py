@@ -16,6 +16,7 @@ from bench.sweep import devices
 from bench.sweep.job import Exit
 from bench.sweep.planning.grid import Planned
 from bench.sweep.records.store import Store
+from bench.sweep.upkeep import preflight
 from bench.sweep.upkeep.verifying import Report
 
 if TYPE_CHECKING:
@@ -109,7 +110,6 @@ def _interruptible() -> Iterator[None]:
 
 def _train(store: Store, todo: Sequence[Planned], kind: str, data_dir: Path | None) -> tuple[list[Outcome], int]:
     """Train runs as `run` does; return how they ended, and the exit code of an interruption, 0 if there was none."""
-    from bench.commands import preflight
     from bench.sweep.supervision.executor import Sweep, execute
     from bench.sweep.supervision.progress import Progress
 

@@ -13,15 +13,15 @@ from pathlib import Path
 import pytest
 
 from bench import cli
-from bench.commands import preflight
 from bench.files import canonical
-from bench.findings import derived
+from bench.findings import figures
 from bench.sweep.devices import Slot
 from bench.sweep.job import Exit, Job
 from bench.sweep.records.store import Conflict, State, Store
 from bench.sweep.supervision import attempts as attempting
 from bench.sweep.supervision import breaker, executor, interruption, storage
 from bench.sweep.supervision.executor import Sweep
+from bench.sweep.upkeep import preflight
 
 ROOT = Path(cli.__file__).resolve().parents[1]
 
@@ -57,7 +57,7 @@ def words(odd: Path, *more: str, methods: tuple[str, ...] = (), results: str = "
 def command(forked, monkeypatch):
     """`run_bench.py ...` in this process: runs are real processes, own methods are believed, nothing is drawn."""
     monkeypatch.setattr(preflight, "check_methods", lambda todo: None)
-    monkeypatch.setattr(derived, "write_plots", lambda found, folder: [])
+    monkeypatch.setattr(figures, "write_all", lambda found, folder: [])
     return lambda *argv: cli.main(list(argv))
 
 
@@ -72,10 +72,10 @@ def wait_for(folder: Path, order: str) -> None:
 DRIVER = """
 import sys
 from bench import cli
-from bench.commands import preflight
-from bench.findings import derived
+from bench.sweep.upkeep import preflight
+from bench.findings import figures
 preflight.check_methods = lambda todo: None
-derived.write_plots = lambda found, folder: []
+figures.write_all = lambda found, folder: []
 sys.exit(cli.main())
 """
 

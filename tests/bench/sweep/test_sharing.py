@@ -12,7 +12,6 @@ from contextlib import nullcontext
 import pytest
 
 from bench import cli
-from bench.commands import preflight
 from bench.files import canonical
 from bench.sweep.devices import Gpu, Slot
 from bench.sweep.job import RESOURCES, SHARE, Exit, Job
@@ -21,6 +20,7 @@ from bench.sweep.records.store import State, Store
 from bench.sweep.supervision import executor, packing, watchdog
 from bench.sweep.supervision.executor import Sweep
 from bench.sweep.supervision.packing import Measured
+from bench.sweep.upkeep import preflight
 
 SMALL = Gpu("made up", 10_000.0, 10_000.0)
 
