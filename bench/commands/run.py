@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from bench.commands import array, table, where
 from bench.commands.begin import begin
+from bench.exit_codes import DAMAGED, DONE, INCOMPLETE, INTERRUPTED, ended_by
 from bench.findings import figures
 from bench.findings.gathering import Evidence, gather
 from bench.sweep.devices import Slot
-from bench.sweep.job import Exit
 from bench.sweep.planning import shard
 from bench.sweep.planning.grid import Planned, Suite
 from bench.sweep.planning.selection import baseline_of, data_dir_of, planned
@@ -65,7 +65,7 @@ def main(args: argparse.Namespace, tabled: bool = True) -> int:
             sweep, outcomes = where.here(args, places, work) if engine is None else where.on_cluster(args, engine, work)
         if sweep.reason == "signal" and any(outcome.state not in FINISHED for outcome in outcomes):
             _note(f"{sweep.halted}; the same command goes on where it stopped")
-            return 128 + sweep.signal_number if sweep.signals > 1 else Exit.INTERRUPTED
+            return ended_by(sweep.signal_number) if sweep.signals > 1 else INTERRUPTED
         found = gather(store, suite, runs)
     return _report(store, found, mine, outcomes, sweep, args, tabled)
 
@@ -95,7 +95,7 @@ def _describe(
         cluster = f"the cluster at {args.address}" if args.address else "a cluster that is started here for it"
         print(f"would be placed by {args.backend} on {cluster}, which is not asked before")
     _note_untabled(store, found, args, {run.run_id for run in todo})
-    return 0
+    return DONE
 
 
 def _report(
@@ -135,21 +135,21 @@ def _note_untabled(store: Store, found: Evidence, args: argparse.Namespace, todo
 def _exit_code(found: Evidence, mine: Sequence[Planned], sweep: Sweep | None) -> int:
     if found.alarms():
         print("\n".join(found.alarms()), file=sys.stderr)
-        return table.INTEGRITY
+        return DAMAGED
     if all(run.run_id in found.facts for run in mine):
-        return 0
+        return DONE
     if sweep is not None and sweep.reason == "storage":
         _note(f"{sweep.halted}; the same command goes on where it stopped")
-        return Exit.INTERRUPTED
+        return INTERRUPTED
     if sweep is not None and sweep.halted:
         _note(sweep.halted)
     if any(run.run_id in found.failed for run in mine):
-        return 1
+        return INCOMPLETE
     if sweep is not None and not sweep.halted:
         count = sum(run.run_id not in found.facts for run in mine)
         left = "1 run is" if count == 1 else f"{count} runs are"
         _note(f"{left} not done: something else than this sweep keeps stopping them; the same command goes on")
-    return Exit.INTERRUPTED
+    return INTERRUPTED
 
 
 def _explain(store: Store, run: Planned, message: str) -> None:

@@ -7,13 +7,12 @@ import textwrap
 from pathlib import Path
 
 from bench.evidence.cells import Table
+from bench.exit_codes import DAMAGED, DONE, INCOMPLETE
 from bench.findings import everything, stored_labels, tabulating
 from bench.findings.gathering import Evidence
 from bench.printable import printable
 from bench.sweep.planning.selection import baseline_of, rule_of, usual_baseline
 from bench.sweep.records.store import Store
-
-INCOMPLETE, INTEGRITY = 1, 3
 
 
 def main(args: argparse.Namespace) -> int:
@@ -24,12 +23,12 @@ def main(args: argparse.Namespace) -> int:
         print(printable("\n".join(found.alarms())), file=sys.stderr)
     if found.alarms() and not args.allow_incomplete:
         print("no table: `run` sets damaged results aside and trains these runs again", file=sys.stderr)
-        return INTEGRITY
+        return DAMAGED
     if args.require_complete and (lacking := _lacking(found)):
         print(f"no table: {lacking}", file=sys.stderr)
         return INCOMPLETE
     print(rendered(store, found, args, args.format)[0], end="")
-    return 0
+    return DONE
 
 
 def _refuse_contradictions(args: argparse.Namespace) -> None:

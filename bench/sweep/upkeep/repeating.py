@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.evidence.recount import Record, Run, digest, opened, spelt
+from bench.exit_codes import INTERRUPTED, ended_by
 from bench.files import read_regular
 from bench.sweep import devices
-from bench.sweep.job import Exit
 from bench.sweep.planning.grid import Planned
 from bench.sweep.records.store import Store
 from bench.sweep.upkeep import preflight
@@ -119,7 +119,7 @@ def _train(store: Store, todo: Sequence[Planned], kind: str, data_dir: Path | No
     with Progress(store, todo, 0) as progress:
         outcomes = execute(sweep, todo, progress)
     if sweep.reason == "signal":
-        return outcomes, 128 + sweep.signal_number if sweep.signals > 1 else Exit.INTERRUPTED
+        return outcomes, ended_by(sweep.signal_number) if sweep.signals > 1 else INTERRUPTED
     return outcomes, 0
 
 
