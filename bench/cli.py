@@ -12,6 +12,7 @@ from typing import NoReturn
 
 from bench.arguments import VERBS, parser
 from bench.arguments.parsing import Parser
+from bench.exit_codes import BROKEN_OFF, DONE, REFUSED
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,18 +30,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         return code
     except ValueError as error:
         print(f"run_bench.py {args.verb}: {error}", file=sys.stderr)
-        return 2
+        return REFUSED
     except BrokenPipeError:  # `... | head`: the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return DONE
     except OSError as error:
         if error.filename is None:  # no file that a user could do something about
             raise
         print(f"run_bench.py {args.verb}: {error.filename}: {error.strerror}", file=sys.stderr)
-        return 2
+        return REFUSED
     except KeyboardInterrupt:  # before or after the runs: the sweep itself ends them in order
         print("interrupted", file=sys.stderr)
-        return 130
+        return BROKEN_OFF
 
 
 def _refuse(verb: str, extra: Sequence[str]) -> NoReturn:

@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -35,18 +35,18 @@ TORCHLESS = (
     *("bench.cli", "bench.cache", "bench.config", "bench.files", "bench.fingerprint"),
     *("bench.data.datasets", "bench.data.noisy"),
     # what plans, keeps and supervises runs, here, on the nodes of a cluster and in the elements of an array
-    *(f"bench.sweep.planning.{name}" for name in ("grid", "recipes", "shard")),
+    *(f"bench.sweep.planning.{name}" for name in ("grid", "recipes", "selection", "shard")),
     *(f"bench.sweep.records.{name}" for name in ("store", "reading", "origin")),
     *(f"bench.sweep.run.{name}" for name in ("protocol", "gauges", "tensorboard")),
     *(f"bench.sweep.supervision.{name}" for name in ("executor", "progress")),
-    "bench.sweep.upkeep.health",
+    *(f"bench.sweep.upkeep.{name}" for name in ("health", "preflight")),
     *(f"bench.sweep.backends.{name}" for name in ("placed", "watching", "launching", "on_ray", "on_dask", "on_slurm")),
     "bench.sweep.backends.element",
     # what finished runs say
     *modules_in("bench/evidence", "bench/evidence/plots", "bench/evidence/page"),
-    *modules_in("bench/findings", "bench/findings/sections", "bench/sharing"),
+    *modules_in("bench/findings", "bench/findings/comparison", "bench/findings/sections", "bench/sharing"),
     # commands: all but those that train, or load a data set's images
-    *(f"bench.commands.{name}" for name in ("run", "array", "dry_run", "select", "where", "words", "repro", "compare")),
+    *(f"bench.commands.{name}" for name in ("run", "begin", "array", "dry_run", "where", "repro", "compare")),
     *(f"bench.commands.{name}" for name in ("list", "show", "status", "doctor", "checkup")),
     *(f"bench.commands.{name}" for name in ("table", "plot", "report", "verify", "merge", "clean")),
     *(f"bench.commands.{name}" for name in ("export", "leaderboard")),
@@ -74,18 +74,23 @@ def statements(node: ast.AST, everywhere: bool) -> Iterator[ast.AST]:
         yield from statements(child, everywhere)
 
 
-def imports(path: Path, everywhere: bool = True) -> set[str]:
-    """Modules that a file imports, with "package.name" for names that may be modules; relative ones made absolute."""
-    found = set()
+def taken(path: Path, everywhere: bool = True) -> Iterator[tuple[str, str]]:
+    """What a file imports, as (module, name), the name "" of a module as a whole; relative ones made absolute."""
     package = module_of(path) if path.name == "__init__.py" else module_of(path).rpartition(".")[0]
     for node in statements(tree_of(path), everywhere):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            yield from ((alias.name, "") for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             base = ".".join(package.split(".")[: len(package.split(".")) - node.level + 1]) if node.level else ""
             module = ".".join(part for part in (base, node.module) if part)
-            found |= {module, *(f"{module}.{alias.name}" for alias in node.names)}
-    return found
+            yield from ((module, alias.name) for alias in node.names)
+
+
+def imports(path: Path, everywhere: bool = True) -> set[str]:
+    """Modules that a file imports, with "package.name" for names that may be modules."""
+    return {
+        whole for module, name in taken(path, everywhere) for whole in (module, f"{module}.{name}" if name else module)
+    }
 
 
 def tops(names: set[str]) -> set[str]:
@@ -112,6 +117,30 @@ def reached(module: str) -> dict[str, str]:
             if file_of(other):
                 todo.append(other)
     return found
+
+
+def needed(path: Path) -> set[str]:
+    """Modules of ours that a file imports anywhere: of a package's modules these, not the package they lie in."""
+    found = {f"{module}.{name}" if name and file_of(f"{module}.{name}") else module for module, name in taken(path)}
+    return {module for module in found if file_of(module)} - {module_of(path)}
+
+
+def circles(uses: Mapping[str, Collection[str]]) -> list[list[str]]:
+    """The names that reach each other, in groups of two or more."""
+
+    def all_from(name: str) -> set[str]:
+        seen: set[str] = set()
+        todo = list(uses[name])
+        while todo:
+            other = todo.pop()
+            if other not in seen:
+                seen.add(other)
+                todo += uses[other]
+        return seen
+
+    far = {name: all_from(name) for name in uses}
+    groups = {tuple(sorted(other for other in far[name] if name in far[other])) for name in uses if name in far[name]}
+    return sorted(map(list, groups))
 
 
 def docstrings(tree: ast.Module) -> set[int]:
@@ -197,6 +226,44 @@ def test_the_search_for_indirect_imports_finds_what_is_there():
 def test_the_evidence_knows_neither_trainer_nor_processes():
     for path in (ROOT / "bench" / "evidence").glob("*.py"):
         assert not {name for name in imports(path) if name.startswith(("bench.training", "bench.sweep"))}, path
+
+
+def test_nothing_below_the_commands_asks_for_them():
+    outside = [path for path in FILES if path.parent != ROOT / "bench" / "commands"]
+    who = {module_of(path) for path in outside for name in imports(path) if name.startswith("bench.commands")}
+    assert who == {"bench.sweep.backends.element"}  # the process of an array's element does `run`
+
+
+def test_no_imports_run_in_a_circle_not_even_those_inside_functions():
+    assert circles({module_of(path): needed(path) for path in FILES}) == []
+
+
+def test_the_search_for_circles_finds_them():
+    uses = {"a": ["b"], "b": ["c"], "c": ["b", "d"], "d": [], "e": ["f"], "f": ["a", "e"]}
+    assert circles(uses) == [["b", "c"], ["e", "f"]]
+    part, user = (needed(ROOT / "bench" / name) for name in ("evidence/plots/rates.py", "findings/figures.py"))
+    assert {"bench.evidence.plots.canvas", "bench.evidence.plots.points"} <= part
+    assert "bench.evidence.plots" in user - part
+
+
+def ends(value: ast.expr | None) -> list[ast.expr]:
+    """What may come out of an expression that chooses."""
+    if isinstance(value, ast.IfExp):
+        return [*ends(value.body), *ends(value.orelse)]
+    if isinstance(value, ast.BoolOp):
+        return [end for part in value.values for end in ends(part)]
+    return [] if value is None else [value]
+
+
+def test_commands_end_by_exit_codes_that_have_a_name():
+    for path in [*(ROOT / "bench" / "commands").glob("*.py"), ROOT / "bench" / "cli.py"]:
+        found = [
+            value for node in ast.walk(tree_of(path)) if isinstance(node, ast.Return) for value in ends(node.value)
+        ]
+        assert not [value.lineno for value in found if isinstance(value, ast.Constant) and type(value.value) is int], (
+            path
+        )
+        assert "bench.sweep.job.Exit" not in imports(path), path  # which says how the process of one run ends
 
 
 DIALECTS = {dialect for family in noise.available() for dialect in noise.describe(family)["dialects"]}

@@ -1,4 +1,4 @@
-"""What may be typed: every verb and its options. Nothing here does anything."""
+"""What may be typed: every verb and its options, and how that is written again. Nothing here does anything."""
 
 from __future__ import annotations
 

@@ -6,8 +6,10 @@ import argparse
 import difflib
 from typing import Any, NoReturn
 
-EPILOG = """exit codes: 0 all planned runs are done; 1 some failed; 2 bad usage, nothing was started;
-3 a stored result is damaged; 75 interrupted: the same command goes on; 130 interrupted twice, or where nothing runs."""
+from bench.exit_codes import MEANINGS, REFUSED
+
+CODES = [f"{code} {meaning}" for code, meaning in MEANINGS.items()]
+EPILOG = f"exit codes: {'; '.join(CODES[:3])};\n{'; '.join(CODES[3:])}."
 CLOSE = 0.7  # of two options' spellings, from which on one may have been meant for the other
 
 
@@ -22,4 +24,4 @@ class Parser(argparse.ArgumentParser):
         options = [option for action in self._actions for option in action.option_strings]
         near = difflib.get_close_matches(words[0].partition("=")[0], options, 1, CLOSE) if words else []
         hint = f"; did you mean {near[0]}?" if near else ""
-        self.exit(2, f"{self.prog}: {message}{hint}\n")
+        self.exit(REFUSED, f"{self.prog}: {message}{hint}\n")

@@ -10,16 +10,17 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.commands import preflight
-from bench.commands.select import begin, data_dir_of
-from bench.commands.words import words
+from bench.arguments.words import words
+from bench.commands.begin import begin
+from bench.exit_codes import DONE, INCOMPLETE, INTERRUPTED
 from bench.files import canonical, sha256
 from bench.printable import printable
 from bench.sweep.backends import on_slurm
 from bench.sweep.backends.on_slurm import Array, Layout
-from bench.sweep.job import Exit
 from bench.sweep.planning.grid import Planned, Suite
+from bench.sweep.planning.selection import data_dir_of
 from bench.sweep.records.store import FINISHED, State, Store
+from bench.sweep.upkeep import preflight
 
 # what this command alone is about, or has been done before an element starts
 HERE = {"backend", "address", "jobs", "slurm", "wait", "shard", "dry_run", "download"}
@@ -63,19 +64,19 @@ def main(
         )
     _explain(args, array)
     if not args.wait:
-        return 0
+        return DONE
     try:
         left = _await(store, todo, array)
     except KeyboardInterrupt:
         print(f"array {array.job} goes on; `scancel {array.job}` ends it", file=sys.stderr)
-        return Exit.INTERRUPTED
+        return INTERRUPTED
     if left:
         print(
             f"array {array.job} has ended with {len(left)} of {len(todo)} runs open: {_last_word(array)}",
             file=sys.stderr,
         )
         if not any(store.run(run.run_id).attempts() for run in left):
-            return 1  # no element has come as far as a run: the same command would fare no better
+            return INCOMPLETE  # no element has come as far as a run: the same command would fare no better
     return None
 
 

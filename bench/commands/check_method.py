@@ -19,6 +19,7 @@ from typing import Any
 
 from bench.contract import CHECKS, Check
 from bench.contract.examining import Finding, Place, Status, examine, raised
+from bench.exit_codes import DONE, INCOMPLETE
 from bench.names import unknown
 from bench.printable import printable
 from methods import registry
@@ -63,9 +64,10 @@ def main(args: argparse.Namespace) -> int:
             print(told, file=sys.stderr if args.json else sys.stdout)
         if not args.json:
             print(_explained(findings, seconds, _width()), end="")
+    code = INCOMPLETE if broken else DONE
     if args.json:
-        print(json.dumps({"exit": int(broken), "methods": documents}, indent=1, default=str))  # paths
-    return int(broken)
+        print(json.dumps({"exit": code, "methods": documents}, indent=1, default=str))  # paths
+    return code
 
 
 def _chosen(only: Sequence[str] | None, methods: Sequence[str]) -> list[Check]:
@@ -157,7 +159,7 @@ def _list(as_json: bool) -> int:
     if as_json:
         told = [{"check": c.name, "theme": c.theme, "meaning": c.meaning, "cases": c.cases} for c in CHECKS.values()]
         print(json.dumps(told, indent=1))
-        return 0
+        return DONE
     theme = ""
     for check in CHECKS.values():
         if check.theme != theme:
@@ -166,7 +168,7 @@ def _list(as_json: bool) -> int:
         print(_wrapped(f"  {check.name:{NAME}s}  ", check.meaning, _width()))
         if check.cases:
             print(_wrapped(f"  {'':{NAME}s}  ", f"({'; '.join(check.cases)})", _width()))
-    return 0
+    return DONE
 
 
 def _width() -> int:

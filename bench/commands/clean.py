@@ -7,9 +7,9 @@ import sys
 from collections.abc import Collection
 from contextlib import suppress
 
+from bench.exit_codes import DONE, INCOMPLETE, INTERRUPTED
 from bench.files import canonical, sha256
 from bench.printable import printable
-from bench.sweep.job import Exit
 from bench.sweep.planning import grid
 from bench.sweep.planning.grid import Suite
 from bench.sweep.records.store import State, Store
@@ -33,19 +33,19 @@ def main(args: argparse.Namespace) -> int:
     plan = _of_suite(store, args.suite, states, parts) if args.suite else cleaning.find(store, states, parts)
     print(_text(plan, store))
     if not plan or args.dry_run:
-        return int(bool(plan.held))
+        return INCOMPLETE if plan.held else DONE
     if not args.yes and not _asked(plan):
         print("nothing was removed")
-        return 0
+        return DONE
     try:
         done = cleaning.remove_all(plan)
     except KeyboardInterrupt:
         print("interrupted; the same command goes on", file=sys.stderr)
-        return Exit.INTERRUPTED
+        return INTERRUPTED
     print(f"removed {done.runs} runs and {done.files} files")
     for line in done.left:
         print(printable(line), file=sys.stderr)
-    return int(bool(done.left or plan.held))
+    return INCOMPLETE if done.left or plan.held else DONE
 
 
 def _of_suite(store: Store, name: str, states: Collection[State], parts: Collection[str]) -> Plan:

@@ -11,29 +11,29 @@ from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 
 from bench.arguments import parser
+from bench.arguments.words import words
 from bench.commands import run
-from bench.commands.select import data_dir_of, planned, rule_of
-from bench.commands.table import INTEGRITY
-from bench.commands.words import words
 from bench.evidence import costs
 from bench.evidence.contests import Contest, contests
 from bench.evidence.grouping import Group, group
 from bench.evidence.records import HEADLINE, Payload, reported_heads
-from bench.findings import answer, derived
-from bench.findings.answer import Answer, Cost, Key
+from bench.exit_codes import DAMAGED, DONE, INCOMPLETE
+from bench.findings.comparison import document, text
+from bench.findings.comparison.answer import Answer, Cost, Key
+from bench.findings.gathering import Evidence, gather
 from bench.sweep.planning import grid
+from bench.sweep.planning.selection import data_dir_of, planned, rule_of
 from bench.sweep.records.reading import without_collector
 from bench.sweep.records.store import Store
 from methods import registry
 
-COMPARED = (0, 1)  # exit codes of `run` after which there is something to compare: 1 where some runs failed
-NOTHING = 1  # exit code where no two runs could be compared
+COMPARED = (DONE, INCOMPLETE)  # exit codes of `run` after which there is something to compare
 MOST_SEEDS = 200  # of a setting, for an interval over images
 
 
 def main(args: argparse.Namespace) -> int:
     chosen = _asked(args)
-    code = 0
+    code = DONE
     if not args.only_compare:
         plan = args.dry_run and not args.json
         with nullcontext() if plan else redirect_stdout(sys.stderr):
@@ -42,21 +42,21 @@ def main(args: argparse.Namespace) -> int:
             return code
     suite, runs = planned(chosen)
     store = Store(args.results)
-    found = derived.gather(store, suite, runs)
+    found = gather(store, suite, runs)
     if found.alarms():
         print("\n".join(found.alarms()), file=sys.stderr)
         print("nothing is compared: `run` sets damaged results aside and trains these runs again", file=sys.stderr)
-        return INTEGRITY
+        return DAMAGED
     names = [registry.describe(spec).name for spec in chosen.methods]
     made = _answered(args, found, store, names, data_dir_of(chosen, suite))
-    code = code or (1 if found.failed else 0)
+    code = code or (INCOMPLETE if found.failed else DONE)
     elsewhere = args.backend == "slurm" and not args.wait and not args.only_compare  # submitted: the array goes on
     if not elsewhere and not any(duel.pairs for contest in made.contests for duel in contest.duels):
-        code = code or NOTHING
+        code = code or INCOMPLETE
     if args.json:
-        print(json.dumps({**answer.document(made), "exit": code}, indent=1))
+        print(json.dumps({**document.of(made), "exit": code}, indent=1))
     else:
-        print(answer.text(made, shutil.get_terminal_size((120, 24)).columns), end="")
+        print(text.of(made, shutil.get_terminal_size((120, 24)).columns), end="")
     return code
 
 
@@ -77,7 +77,7 @@ def _asked(args: argparse.Namespace) -> argparse.Namespace:
 
 
 def _answered(
-    args: argparse.Namespace, found: derived.Evidence, store: Store, names: Sequence[str], data_dir: Path | None
+    args: argparse.Namespace, found: Evidence, store: Store, names: Sequence[str], data_dir: Path | None
 ) -> Answer:
     expected = {run.run_id: run.config.to_dict() for run in found.runs}
     with without_collector():

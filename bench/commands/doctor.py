@@ -7,12 +7,11 @@ from collections.abc import Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from bench.commands.table import INTEGRITY
 from bench.data import datasets, padded
 from bench.data.report import Finding, Report
+from bench.exit_codes import DAMAGED, DONE, REFUSED
 
 MARKS = {"ok": "ok     ", "note": "note   ", "missing": "MISSING", "broken": "BROKEN "}
-CANNOT_RUN = 2
 
 
 def main(args: argparse.Namespace) -> int:
@@ -34,7 +33,7 @@ def main(args: argparse.Namespace) -> int:
         from bench.data import decoded
 
         decoded.decode(datasets.load(name, folder), folder, _say)
-    return 0 if report.usable else CANNOT_RUN
+    return DONE if report.usable else REFUSED
 
 
 def _machine(args: argparse.Namespace) -> int:
@@ -49,7 +48,7 @@ def _machine(args: argparse.Namespace) -> int:
     sections, found = checkup.sections(args.results, args.data_dir)
     findings = [finding for section in sections for finding in section.findings]
     usable = all(finding.state in ("ok", "note") for finding in findings)
-    code = INTEGRITY if found.damaged else 0 if usable else CANNOT_RUN
+    code = DAMAGED if found.damaged else DONE if usable else REFUSED
     if args.json:
         parts = {part.title: {"findings": list(map(asdict, part.findings)), **part.facts} for part in sections}
         print(json.dumps({"exit": code, **parts}, indent=1))

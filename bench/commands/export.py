@@ -8,12 +8,12 @@ import sys
 from pathlib import Path
 
 from bench.arguments import parser
-from bench.commands.select import planned
-from bench.commands.table import INTEGRITY
+from bench.exit_codes import DAMAGED, DONE, INCOMPLETE
 from bench.findings import everything
 from bench.printable import printable
 from bench.sharing import archive
 from bench.sharing.exporting import Export, check_about
+from bench.sweep.planning.selection import planned
 from bench.sweep.records.reading import without_collector
 from bench.sweep.records.store import Store
 
@@ -35,7 +35,7 @@ def main(args: argparse.Namespace) -> int:
     if export.alarms:
         print(printable("\n".join(export.alarms)), file=sys.stderr)
         print("nothing is exported: what is damaged proves nothing (see `verify`)", file=sys.stderr)
-        return INTEGRITY
+        return DAMAGED
     if not export.finished:
         raise ValueError(f"no run of {export.suite.name!r} is done under {export.store.root}: nothing to export")
     if args.with_code:
@@ -46,9 +46,9 @@ def main(args: argparse.Namespace) -> int:
         if error.errno not in FULL:
             raise
         print(printable(f"stopped: {out}: {error.strerror}; nothing is left of it"), file=sys.stderr)
-        return 1
+        return INCOMPLETE
     print(printable(_text(export, out, fresh)))
-    return 0
+    return DONE
 
 
 def _chosen(args: argparse.Namespace) -> Export:

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.commands.table import INTEGRITY
 from bench.data import datasets
+from bench.exit_codes import DAMAGED, DONE, INCOMPLETE, REFUSED
 from bench.files import publish
 from bench.printable import printable
 from bench.sharing import board, protocol
@@ -19,7 +19,6 @@ from bench.sharing.protocol import Protocol
 from bench.sweep.planning import grid
 from bench.sweep.records.reading import without_collector
 
-OPEN = 1  # incomplete or unchecked
 PAGE = "leaderboard.html"
 OPENING = b"<!doctype html>"
 
@@ -40,16 +39,18 @@ def main(args: argparse.Namespace) -> int:
         if not error.filename:
             raise
         print(printable(f"run_bench.py leaderboard: {error.filename}: {error.strerror}"), file=sys.stderr)
-        return 2
+        return REFUSED
     told = board.as_dict(entries)
     print(json.dumps(told, indent=1) if args.json else printable(_text(told)))
     if args.check:
         counts = told["counts"]
-        return INTEGRITY if counts["refused"] else OPEN if counts["incomplete"] or counts["unchecked"] else 0
+        if counts["refused"]:
+            return DAMAGED
+        return INCOMPLETE if counts["incomplete"] or counts["unchecked"] else DONE
     _write(out, told, args.suite)
     if not args.json:
         print(printable(f"written: {out}"))
-    return 0
+    return DONE
 
 
 def _asked(name: str, data_dir: Path | None) -> list[Protocol]:

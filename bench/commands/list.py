@@ -4,17 +4,19 @@ import argparse
 import json
 from typing import Any
 
+from bench.exit_codes import DONE
+
 
 def main(args: argparse.Namespace) -> int:
     if args.card is not None:
-        from bench.commands import method_card
+        from bench.findings import method_card
 
         if args.what != "methods":
             raise ValueError(f"--card is for `list methods`, got {args.what!r}")
         if args.markdown:
             raise ValueError("--card and --markdown are two different pages: give one of them")
-        method_card.show(args.card, args.json)
-        return 0
+        print(json.dumps(method_card.as_dict(args.card), indent=1) if args.json else method_card.as_text(args.card))
+        return DONE
     entries = {"methods": methods, "noise": noise, "datasets": datasets, "networks": networks, "suites": suites}[
         args.what
     ]()
@@ -22,15 +24,15 @@ def main(args: argparse.Namespace) -> int:
         raise ValueError(f"--markdown is for `list noise` and `list methods`, got {args.what!r}")
     if args.markdown:
         print(noise_markdown(entries) if args.what == "noise" else methods_markdown(entries))
-        return 0
+        return DONE
     if args.json:
         print(json.dumps(entries, indent=1))
-        return 0
+        return DONE
     for entry in entries:
         print(entry["name"] + ("  " + entry["summary"] if entry.get("summary") else ""))
         for line in entry.get("lines", []):
             print(f"    {line}")
-    return 0
+    return DONE
 
 
 def methods() -> list[dict[str, Any]]:

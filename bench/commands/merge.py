@@ -8,11 +8,10 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench.commands.table import INTEGRITY
 from bench.data import places
+from bench.exit_codes import DAMAGED, DONE, INCOMPLETE, INTERRUPTED
 from bench.printable import printable
 from bench.sharing import archive
-from bench.sweep.job import Exit
 from bench.sweep.records.store import Store
 from bench.sweep.upkeep.merging import Merge, Merged, open_sources
 
@@ -63,10 +62,10 @@ def _said(done: Merged, stopped: str, args: argparse.Namespace, unpacked: Sequen
     if stopped:
         print(f"{printable(stopped)}; the same command goes on", file=sys.stderr)
     if done.refused or done.conflicts:
-        return INTEGRITY
+        return DAMAGED
     if stopped == "interrupted":
-        return Exit.INTERRUPTED
-    return int(bool(stopped or done.apart or done.busy))
+        return INTERRUPTED
+    return INCOMPLETE if stopped or done.apart or done.busy else DONE
 
 
 def _text(done: Merged, args: argparse.Namespace) -> str:

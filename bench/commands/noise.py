@@ -16,6 +16,7 @@ import noise
 from bench.data import datasets, noisy
 from bench.data.attachments import attached, pinned
 from bench.data.datasets import DatasetInfo
+from bench.exit_codes import DONE
 from bench.files import parse, publish, read_regular
 from bench.sweep.planning import grid
 from noise.compare import compare, comparison_text
@@ -52,7 +53,7 @@ def show(args: argparse.Namespace) -> int:
 
         publish(args.heatmap, heatmap.png(card), replace=True)
         print(f"written: {args.heatmap}")
-    return 0
+    return DONE
 
 
 def export(args: argparse.Namespace) -> int:
@@ -68,7 +69,7 @@ def export(args: argparse.Namespace) -> int:
         raise ValueError(f"{args.out} exists and holds something else; --force writes over it")
     print(noise.card_line(card))
     print(f"written: {args.out}")
-    return 0
+    return DONE
 
 
 def compared(args: argparse.Namespace) -> int:
@@ -83,7 +84,7 @@ def compared(args: argparse.Namespace) -> int:
     for letter, path, file, labels in zip("AB", (args.first, args.second), files, (first, second), strict=True):
         print(f"{letter}  {path}  {noise.noise_id(labels, file.is_ood, file.source_index)}")
     print(comparison_text(compare(first, second, clean, _foreign_of(files[0]), _foreign_of(files[1]))))
-    return 0
+    return DONE
 
 
 def made(args: argparse.Namespace) -> tuple[noise.Corruption, dict[str, Any]]:

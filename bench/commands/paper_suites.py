@@ -12,6 +12,7 @@ from typing import Any
 from bench.data import datasets
 from bench.data.attachments import attached
 from bench.evidence.published import Reference
+from bench.exit_codes import DONE
 from bench.sweep.planning import grid, timings
 from bench.sweep.planning.grid import Planned, Suite
 from bench.sweep.records.store import Store
@@ -25,13 +26,13 @@ def main(args: argparse.Namespace, references: Sequence[Reference]) -> int:
     entries = [_entry(name, suite, references, store, args.data_dir) for name, suite in suites if of_a_paper(suite)]
     if args.json:
         print(json.dumps(entries, indent=1))
-        return 0
+        return DONE
     for entry in entries:
         print(f"{entry['suite']}  {entry['title']}")
         print("    " + "; ".join([entry["runs"], _hours(entry), _references(entry)]))
         print(f"    {entry['data']}")
     print("run one by `repro SUITE`; --scale smoke tries it in minutes, --dry-run says what it costs on this machine")
-    return 0
+    return DONE
 
 
 def of_a_paper(suite: Suite) -> bool:

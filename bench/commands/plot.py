@@ -3,16 +3,17 @@
 import argparse
 import sys
 
-from bench.commands.select import data_dir_of
+from bench.exit_codes import DONE
 from bench.findings import everything, figures
 from bench.printable import printable
+from bench.sweep.planning.selection import data_dir_of
 from bench.sweep.records.store import Store
 
 
 def main(args: argparse.Namespace) -> int:
     if args.kind and "list" in args.kind:
         print(figures.listed())
-        return 0
+        return DONE
     kinds = figures.check(args.kind) if args.kind else None
     store = Store(args.results)
     found = everything.asked(args, store)
@@ -28,4 +29,4 @@ def main(args: argparse.Namespace) -> int:
         print(path)
     for kind, reason in written.skipped.items():
         print(f"not drawn: {kind}: {reason}", file=sys.stderr)
-    return 0
+    return DONE

@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from bench.commands.select import baseline_of
-from bench.commands.table import INTEGRITY
+from bench.exit_codes import DAMAGED, DONE
 from bench.files import make_folder, publish
 from bench.findings import everything
 from bench.findings.sections import (
@@ -24,6 +23,7 @@ from bench.findings.sections import (
 )
 from bench.findings.sections.subject import Subject
 from bench.printable import printable
+from bench.sweep.planning.selection import baseline_of
 from bench.sweep.records.reading import without_collector
 from bench.sweep.records.store import Store
 
@@ -36,7 +36,7 @@ def main(args: argparse.Namespace) -> int:
     if found.alarms() and not args.allow_incomplete:
         print(printable("\n".join(found.alarms())), file=sys.stderr)
         print("no report: `run` sets damaged results aside and trains these runs again", file=sys.stderr)
-        return INTEGRITY
+        return DAMAGED
     if not found.facts:
         raise ValueError(f"no run of {found.suite.name!r} is done under {args.results}: nothing to report")
     path = args.out or store.tables / found.suite.name / "report.html"
@@ -49,7 +49,7 @@ def main(args: argparse.Namespace) -> int:
     make_folder(path.parent.resolve() if args.out else path.parent)  # one's own link may be followed
     publish(path, data, replace=True)
     print(printable(f"{path}  {_size(len(data))}"))
-    return 0
+    return DONE
 
 
 def page_of(subject: Subject) -> str:

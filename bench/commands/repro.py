@@ -10,21 +10,22 @@ from contextlib import nullcontext, redirect_stdout
 from typing import Any
 
 from bench.arguments import parser
+from bench.arguments.words import words
 from bench.commands import paper_suites, run
-from bench.commands.select import planned
-from bench.commands.table import INTEGRITY
-from bench.commands.words import words
 from bench.data import datasets
 from bench.evidence import published
 from bench.evidence.published import Reference
-from bench.findings import derived, side_by_side
+from bench.exit_codes import DAMAGED, DONE, INCOMPLETE
+from bench.findings import side_by_side
 from bench.findings.compared import lines
+from bench.findings.gathering import Evidence, gather
 from bench.sweep.planning import grid
 from bench.sweep.planning.grid import Suite
+from bench.sweep.planning.selection import planned
 from bench.sweep.records.store import Store
 from methods import registry
 
-COMPARED = (0, 1)  # exit codes of `run` after which there is something to compare: 1 where some runs failed
+COMPARED = (DONE, INCOMPLETE)  # exit codes of `run` after which there is something to compare
 SHORT_EPOCHS, SMOKE_EPOCHS = 10, 2
 SMOKE_TRAIN, SMOKE_PER_CLASS, SMOKE_TEST, SMOKE_TRACE = 256, 10, 200, 64
 
@@ -36,7 +37,7 @@ def main(args: argparse.Namespace) -> int:
     suite = grid.load(args.suite, args.results)
     told = published.of_table(references, suite.published) if suite.published else []
     chosen = parser().parse_args([*words(args, "run"), *_scaled(suite, args)])
-    code = 0
+    code = DONE
     if not args.only_compare:
         with redirect_stdout(sys.stderr) if args.json else nullcontext():
             code = run.main(chosen)
@@ -83,7 +84,7 @@ def _compare(
     found = _gathered(chosen)
     if found.alarms():
         print("\n".join(found.alarms()), file=sys.stderr)
-        return INTEGRITY
+        return DAMAGED
     made = lines(found, told, chosen, suite.rule or "last")
     hours = paper_suites.hours_of(Store(args.results), found.runs)
     if args.json:
@@ -94,16 +95,16 @@ def _compare(
     return code
 
 
-def _gathered(chosen: argparse.Namespace) -> derived.Evidence:
+def _gathered(chosen: argparse.Namespace) -> Evidence:
     suite, runs = planned(chosen)
-    return derived.gather(Store(chosen.results), suite, runs)
+    return gather(Store(chosen.results), suite, runs)
 
 
 def _head(args: argparse.Namespace, suite: Suite, code: int) -> dict[str, Any]:
     return {"suite": args.suite, "published": suite.published, "scale": args.scale, "exit": code}
 
 
-def _hours_text(hours: dict[str, Any] | None, found: derived.Evidence, suite: str) -> str:
+def _hours_text(hours: dict[str, Any] | None, found: Evidence, suite: str) -> str:
     passes = sum(run.networks * run.config.train.epochs for run in found.runs)
     work = f"{len(found.runs)} runs, {len(found.facts)} done; {passes:,} epochs of one network"
     if hours is None:

@@ -7,15 +7,18 @@ import sys
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
-from bench.commands import array, preflight, table, where
-from bench.commands.select import baseline_of, begin, data_dir_of, planned
-from bench.findings import derived
+from bench.commands import array, table, where
+from bench.commands.begin import begin
+from bench.exit_codes import DAMAGED, DONE, INCOMPLETE, INTERRUPTED, ended_by
+from bench.findings import figures
+from bench.findings.gathering import Evidence, gather
 from bench.sweep.devices import Slot
-from bench.sweep.job import Exit
 from bench.sweep.planning import shard
 from bench.sweep.planning.grid import Planned, Suite
+from bench.sweep.planning.selection import baseline_of, data_dir_of, planned
 from bench.sweep.records.sample_files import untabled
 from bench.sweep.records.store import FINISHED, State, Store
+from bench.sweep.upkeep import preflight
 
 if TYPE_CHECKING:
     from bench.sweep.supervision.attempts import Outcome
@@ -34,7 +37,7 @@ def main(args: argparse.Namespace, tabled: bool = True) -> int:
     store = Store(args.results)
     places = where.slots(args, runs)
     states = {run.run_id: store.run(run.run_id).state(quick=True) for run in mine}
-    found = derived.gather(store, suite, runs)
+    found = gather(store, suite, runs)
     todo = [
         run
         for run in mine
@@ -51,7 +54,7 @@ def main(args: argparse.Namespace, tabled: bool = True) -> int:
         code = array.main(args, store, suite, runs, todo) if todo else None
         if code is not None:
             return code
-        found = derived.gather(store, suite, runs)
+        found = gather(store, suite, runs)
     elif todo:
         done = sum(state in FINISHED for state in states.values()) - sum(run.run_id in found.stale for run in todo)
         work = where.Work(store, todo, done, frozenset(found.stale), data_dir_of(args, suite))
@@ -62,8 +65,8 @@ def main(args: argparse.Namespace, tabled: bool = True) -> int:
             sweep, outcomes = where.here(args, places, work) if engine is None else where.on_cluster(args, engine, work)
         if sweep.reason == "signal" and any(outcome.state not in FINISHED for outcome in outcomes):
             _note(f"{sweep.halted}; the same command goes on where it stopped")
-            return 128 + sweep.signal_number if sweep.signals > 1 else Exit.INTERRUPTED
-        found = derived.gather(store, suite, runs)
+            return ended_by(sweep.signal_number) if sweep.signals > 1 else INTERRUPTED
+        found = gather(store, suite, runs)
     return _report(store, found, mine, outcomes, sweep, args, tabled)
 
 
@@ -75,7 +78,7 @@ def _describe(
     args: argparse.Namespace,
     store: Store,
     suite: Suite,
-    found: derived.Evidence,
+    found: Evidence,
     mine: Sequence[Planned],
     todo: Sequence[Planned],
     states: dict[str, State],
@@ -92,12 +95,12 @@ def _describe(
         cluster = f"the cluster at {args.address}" if args.address else "a cluster that is started here for it"
         print(f"would be placed by {args.backend} on {cluster}, which is not asked before")
     _note_untabled(store, found, args, {run.run_id for run in todo})
-    return 0
+    return DONE
 
 
 def _report(
     store: Store,
-    found: derived.Evidence,
+    found: Evidence,
     mine: Sequence[Planned],
     outcomes: Sequence[Outcome],
     sweep: Sweep | None,
@@ -110,7 +113,7 @@ def _report(
         text, paths = table.rendered(store, found, args)
         print(text)
         try:
-            paths += derived.write_plots(found, store.tables / found.suite.name)
+            paths += figures.write_all(found, store.tables / found.suite.name)
         except OSError as error:  # somebody else's results, or a full disk: the table is there
             _note(f"no plots beside the records: {error.filename}: {error.strerror}")
         print("written:\n" + "\n".join(f"  {path}" for path in paths))
@@ -121,7 +124,7 @@ def _report(
     return _exit_code(found, mine, sweep)
 
 
-def _note_untabled(store: Store, found: derived.Evidence, args: argparse.Namespace, todo: Collection[str] = ()) -> None:
+def _note_untabled(store: Store, found: Evidence, args: argparse.Namespace, todo: Collection[str] = ()) -> None:
     """Say which finished runs lack the tables that were asked for: none is trained again for them."""
     if args.per_sample is not None:
         finished = [(p["run_id"], len(p["history"])) for p in found.payloads if p["run_id"] not in todo]
@@ -129,24 +132,24 @@ def _note_untabled(store: Store, found: derived.Evidence, args: argparse.Namespa
             _note(text)
 
 
-def _exit_code(found: derived.Evidence, mine: Sequence[Planned], sweep: Sweep | None) -> int:
+def _exit_code(found: Evidence, mine: Sequence[Planned], sweep: Sweep | None) -> int:
     if found.alarms():
         print("\n".join(found.alarms()), file=sys.stderr)
-        return table.INTEGRITY
+        return DAMAGED
     if all(run.run_id in found.facts for run in mine):
-        return 0
+        return DONE
     if sweep is not None and sweep.reason == "storage":
         _note(f"{sweep.halted}; the same command goes on where it stopped")
-        return Exit.INTERRUPTED
+        return INTERRUPTED
     if sweep is not None and sweep.halted:
         _note(sweep.halted)
     if any(run.run_id in found.failed for run in mine):
-        return 1
+        return INCOMPLETE
     if sweep is not None and not sweep.halted:
         count = sum(run.run_id not in found.facts for run in mine)
         left = "1 run is" if count == 1 else f"{count} runs are"
         _note(f"{left} not done: something else than this sweep keeps stopping them; the same command goes on")
-    return Exit.INTERRUPTED
+    return INTERRUPTED
 
 
 def _explain(store: Store, run: Planned, message: str) -> None:

@@ -9,10 +9,10 @@ from contextlib import suppress
 from typing import Any
 
 import noise
-from bench.commands.table import INTEGRITY
 from bench.evidence import diagnostics
+from bench.exit_codes import DAMAGED, DONE
 from bench.files import read_regular
-from bench.findings.derived import card_of
+from bench.findings.stored_labels import card_of
 from bench.printable import printable
 from bench.sweep.records.store import Corrupt, RunFolder, State, Store
 from bench.sweep.run.heartbeat import epochs_of
@@ -35,13 +35,13 @@ def main(args: argparse.Namespace) -> int:
         config = folder.config()
     except Corrupt as error:
         print(printable("\n".join([f"damaged: {error}", *_remarks(folder)])))
-        return INTEGRITY
+        return DAMAGED
     state, attempts = folder.state(), folder.attempts()
     if args.json:
         unfinished = {"state": state, "config": config, "attempts": [{"start": a, "end": b} for a, b in attempts]}
         record = {"payload": result.payload, "provenance": result.provenance} if result else unfinished
         print(json.dumps(record, indent=1))
-        return 0
+        return DONE
     lines = [f"{folder.run_id}  {state.lower()}  {folder.path}"]
     lines += [_settings(config)] if config else []
     if result:
@@ -57,7 +57,7 @@ def main(args: argparse.Namespace) -> int:
     if state is State.FAILED:
         lines += _log(folder)
     print(printable("\n".join(lines)))
-    return 0
+    return DONE
 
 
 def _settings(config: dict[str, Any]) -> str:

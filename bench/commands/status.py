@@ -6,9 +6,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from bench.commands.select import planned
+from bench.exit_codes import DONE
 from bench.printable import printable
 from bench.sweep.planning.grid import Planned
+from bench.sweep.planning.selection import planned
 from bench.sweep.records.store import Corrupt, State, Store
 from bench.sweep.run.heartbeat import epochs_of
 
@@ -26,12 +27,12 @@ def main(args: argparse.Namespace) -> int:
         by_method = {method: _counts(own) for method, own in _by(rows, "method").items()}
         document = {"suite": suite.name, "counts": counts, "methods": by_method, "failures": failures(rows)}
         print(json.dumps(document | {"runs": rows}, indent=1))
-        return 0
+        return DONE
     print(f"{suite.title or suite.name}: {len(runs):,} runs under {args.results}")
     print("  " + ", ".join(f"{counts[state]} {state.lower()}" for state in State if counts[state]))
     for line in [*_by_method(rows), *_running(rows), *_waiting(rows, State.INTERRUPTED), *_failed(rows)]:
         print(line)
-    return 0
+    return DONE
 
 
 def row(store: Store, run: Planned) -> Row:

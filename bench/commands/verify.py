@@ -8,14 +8,13 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 
-from bench.commands.select import data_dir_of, planned, usual_baseline
-from bench.commands.table import INTEGRITY
 from bench.evidence.recount import Run
-from bench.findings import derived
+from bench.exit_codes import DAMAGED, DONE, INCOMPLETE, INTERRUPTED
+from bench.findings.gathering import gather
 from bench.findings.recounted import Recount
 from bench.printable import printable
-from bench.sweep.job import Exit
 from bench.sweep.planning.grid import Planned, Suite
+from bench.sweep.planning.selection import data_dir_of, planned, usual_baseline
 from bench.sweep.records.store import Store
 from bench.sweep.upkeep.repeating import Repeated, repeat
 from bench.sweep.upkeep.verifying import Report, Verifier
@@ -29,7 +28,7 @@ def main(args: argparse.Namespace) -> int:
         return _verify(args)
     except KeyboardInterrupt:  # while a run is trained again, the sweep itself ends it in order
         print("interrupted; nothing was changed", file=sys.stderr)
-        return Exit.INTERRUPTED
+        return INTERRUPTED
 
 
 def _verify(args: argparse.Namespace) -> int:
@@ -44,7 +43,7 @@ def _verify(args: argparse.Namespace) -> int:
     if args.rerun and records:
         repeated = repeat(store, runs, records, data_dir, args.rerun)
         repeated.tell(report, store)
-    code = repeated.code or (INTEGRITY if report.violations else int(repeated.failed or not records))
+    code = repeated.code or (DAMAGED if report.violations else INCOMPLETE if repeated.failed or not records else DONE)
     if args.json:
         known = {"suite": suite.name, "runs": len(runs), "finished": len(records), **asdict(report)}
         print(json.dumps({**known, "rerun": asdict(repeated), "code": code}, indent=1))
@@ -55,7 +54,7 @@ def _verify(args: argparse.Namespace) -> int:
 
 def _recount(store: Store, suite: Suite, runs: list[Planned], records: Mapping[str, Run], report: Report) -> None:
     try:
-        found = derived.gather(store, suite, runs)
+        found = gather(store, suite, runs)
     except ValueError as error:
         report.wrong(store.runs, f"no table can be made: {error}")
         return

@@ -17,14 +17,13 @@ from numpy.typing import NDArray
 
 import noise
 from bench.data import datasets
-from bench.data.noisy import stored_name
 from bench.evidence.grouping import Column, Grouping
 from bench.evidence.plots.canvas import Nothing
 from bench.evidence.plots.confidence import Histogram, added, counted
 from bench.evidence.plots.matrices import Matrix
 from bench.evidence.records import Payload, reported_heads
 from bench.files import read_regular, sha256
-from bench.findings import derived
+from bench.findings import stored_labels
 from bench.sweep.records.sample_files import SampleFiles
 from bench.sweep.records.store import Store
 
@@ -86,7 +85,7 @@ def transitions(store: Store, grouping: Grouping) -> list[Matrix]:
         cards = found.setdefault(grouping.column_label(column), {})
         if key not in cards:
             try:
-                cards[key] = derived.card_of(store, dict(run))
+                cards[key] = stored_labels.card_of(store, dict(run))
             except FileNotFoundError as error:
                 raise Nothing(f"the stored labels are not at hand: {error.filename}") from None
     matrices = []
@@ -164,11 +163,10 @@ def _dataset(name: str, data_dir: Path | None) -> datasets.Dataset:
 def _test_labels(store: Store, run: Payload, dataset: datasets.Dataset) -> tuple[NDArray[np.int64], int]:
     """The true test labels that a run was scored on, and C: noise may have kept some classes out of both."""
     truth = run["totals"].get("train_wrong") is not None
-    path = store.noise / f"{stored_name(run['noise_id'], truth)}.npz"
     try:
-        labels, _ = noise.from_bytes(read_regular(path), run["noise_id"])
-    except FileNotFoundError:
-        raise Nothing(f"the stored labels are not at hand: {path}") from None
+        labels, _ = noise.from_bytes(stored_labels.read(store, run["noise_id"], truth), run["noise_id"])
+    except FileNotFoundError as error:
+        raise Nothing(f"the stored labels are not at hand: {error.filename}") from None
     classes = labels.known_classes or dataset.info.num_classes
     test = dataset.test_labels[dataset.test_labels < classes]
     return test[: run["config"]["dataset"]["test_limit"]], classes

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from bench.commands.words import cell_command
+from bench.arguments.words import cell_command
 from bench.data.noisy import spec_of
 from bench.evidence.grouping import group
 from bench.evidence.published import Match, Reference, Setting, Verdict, matching, nearest, rule_of, verdict
 from bench.evidence.records import HEADLINE, accuracy
 from bench.evidence.statistics import mean, sample_sd
-from bench.findings import derived
+from bench.findings.gathering import Evidence
 from bench.sweep.planning.grid import Planned
 
 
@@ -50,12 +50,12 @@ class Line:
 
 
 def lines(
-    found: derived.Evidence, references: Sequence[Reference], args: argparse.Namespace, otherwise: str = "last"
+    found: Evidence, references: Sequence[Reference], args: argparse.Namespace, otherwise: str = "last"
 ) -> list[Line]:
     """Every cell of the suite, in the order of its rows, with what `args` of `run` would be given to make it alone."""
     made = []
     for runs in _cells(found):
-        command = cell_command(args, runs[0])
+        command = cell_command(args, runs[0].spec, runs[0].noise)
         own = [reference for reference in references if reference.method == runs[0].config.method.name]
         matches = [match for reference in own for match in _match(found, runs, reference, otherwise)]
         answers: list[Match | None] = [*nearest(matches)] or [None]
@@ -63,7 +63,7 @@ def lines(
     return made
 
 
-def _cells(found: derived.Evidence) -> list[list[Planned]]:
+def _cells(found: Evidence) -> list[list[Planned]]:
     """The runs of each cell, by the rows of a table: what must not be averaged stands in cells of its own."""
     configs = {run.run_id: run.config.to_dict() for run in found.runs}
     summaries = [facts.summary(configs[run_id]) for run_id, facts in found.facts.items()]
@@ -83,7 +83,7 @@ def _asked(reference: Reference | None, run: Planned, otherwise: str) -> tuple[s
     return rule_of(reference, otherwise), reference.head if reference.head and run.networks > 1 else HEADLINE
 
 
-def _match(found: derived.Evidence, runs: Sequence[Planned], reference: Reference, otherwise: str) -> list[Match]:
+def _match(found: Evidence, runs: Sequence[Planned], reference: Reference, otherwise: str) -> list[Match]:
     run = runs[0]
     rule, head = _asked(reference, run, otherwise)
     n = len(_values(found, runs, rule, head))
@@ -91,7 +91,7 @@ def _match(found: derived.Evidence, runs: Sequence[Planned], reference: Referenc
     return matching([reference], setting)
 
 
-def _values(found: derived.Evidence, runs: Sequence[Planned], rule: str, head: str) -> list[float]:
+def _values(found: Evidence, runs: Sequence[Planned], rule: str, head: str) -> list[float]:
     values = []
     for run in runs:
         if (facts := found.facts.get(run.run_id)) is not None:
@@ -100,7 +100,7 @@ def _values(found: derived.Evidence, runs: Sequence[Planned], rule: str, head: s
     return values
 
 
-def _line(found: derived.Evidence, runs: Sequence[Planned], match: Match | None, otherwise: str, command: str) -> Line:
+def _line(found: Evidence, runs: Sequence[Planned], match: Match | None, otherwise: str, command: str) -> Line:
     run = runs[0]
     rule, head = _asked(match.reference if match else None, run, otherwise)
     values = _values(found, runs, rule, head)

@@ -11,14 +11,15 @@ from typing import Any
 
 from bench import config as cfg
 from bench.arguments import parser
-from bench.commands.select import planned
 from bench.data import datasets
 from bench.data.noisy import spec_of
 from bench.data.places import OWN
 from bench.files import check_name
-from bench.findings import derived
+from bench.findings import gathering
+from bench.findings.gathering import Evidence, described
 from bench.sweep.planning import grid
 from bench.sweep.planning.grid import Planned, Suite
+from bench.sweep.planning.selection import planned
 from bench.sweep.records.store import Corrupt, Store
 from methods.fields import MethodInfo
 
@@ -29,11 +30,11 @@ SELECTING = (
 )
 
 
-def asked(args: argparse.Namespace, store: Store) -> derived.Evidence:
+def asked(args: argparse.Namespace, store: Store) -> Evidence:
     """Gather the runs that a command line means: of a suite, or all that the folder holds with --everything."""
     if not args.everything:
         suite, runs = planned(args)
-        return derived.gather(store, suite, runs)
+        return gathering.gather(store, suite, runs)
     default = parser().parse_args([args.verb])
     for name in SELECTING:
         if getattr(args, name) != getattr(default, name):
@@ -42,7 +43,7 @@ def asked(args: argparse.Namespace, store: Store) -> derived.Evidence:
     return gather(store, args.data_dir)
 
 
-def gather(store: Store, data_dir: Path | None = None) -> derived.Evidence:
+def gather(store: Store, data_dir: Path | None = None) -> Evidence:
     """Read every run of a folder; ValueError if there is none.
 
     Code of methods from elsewhere is not looked for, so nothing is known of these but what their records say. Runs
@@ -63,7 +64,7 @@ def gather(store: Store, data_dir: Path | None = None) -> derived.Evidence:
     if not runs:
         raise ValueError("\n".join(corrupt.values()) or f"there is no run under {store.root}")
     runs.sort(key=_place)
-    found = derived.gather(store, _suite(store, runs), runs)
+    found = gathering.gather(store, _suite(store, runs), runs)
     found.corrupt |= corrupt
     return found
 
@@ -79,7 +80,7 @@ def _suite(store: Store, runs: Sequence[Planned]) -> Suite:
 
 def _run(config: cfg.RunConfig, run_id: str, known: Callable[[str], datasets.DatasetInfo | None]) -> Planned:
     # a record may be anybody's: a name that is a place, such as "file.py:Class", would be looked for and run
-    method = derived.described(check_name("method", config.method.name))
+    method = described(check_name("method", config.method.name))
     data = _dataset(config, known(config.dataset.name))
     defaults = defaults_of(config, method)
     networks = method.num_networks if method else 1
@@ -116,7 +117,7 @@ def _dataset(config: cfg.RunConfig, info: datasets.DatasetInfo | None) -> datase
 def _place(run: Planned) -> tuple[Any, ...]:
     """The control first, then by name; noise by family and rate."""
     config = run.config
-    method = derived.described(config.method.name)
+    method = described(config.method.name)
     control = method is not None and method.num_networks == 1 and not method.fields and not method.needs
     noise = (config.noise.family, config.noise.rate or 0.0, run.noise)
     return not control, config.method.name, config.dataset.name, *noise, config.seed, config.noise.seed

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.files import NAME_PATTERN, canonical, make_folder, parse, publish, read_regular, sha256
+from bench.findings.gathering import Evidence
+from bench.findings.remembering import remembered
 from bench.names import unknown
 from bench.sweep.records.reading import without_collector
 from bench.sweep.records.store import Store
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
 
     from bench.evidence.grouping import Grouping
     from bench.evidence.records import Payload
-    from bench.findings.derived import Evidence
 
 EVIDENCE = Path(__file__).resolve().parent.parent / "evidence"
 MANIFEST = "plots.manifest.json"
@@ -48,13 +49,12 @@ class Ground:
     def lined(self) -> Grouping:
         """The same rows and columns with lines of means in place of histories: they are remembered, these are long."""
         from bench.evidence.curves import lined, packed
-        from bench.findings import derived
 
         found = self.found
         runs = [[run.run_id, facts.payload if (facts := found.facts.get(run.run_id)) else None] for run in found.runs]
         inputs = ["lines", runs, found.methods, found.columns, self._defaults]
         with without_collector():
-            told = derived.remembered(inputs, lambda: packed(self.grouping))
+            told = remembered(inputs, lambda: packed(self.grouping))
             configs = self._expected
             return lined(self._sorted([f.summary(configs[run_id]) for run_id, f in found.facts.items()]), told)
 
@@ -138,6 +138,11 @@ def write(
     if fresh or (known, files) != (told, listed):
         publish(folder / MANIFEST, data, replace=True)
     return Written([folder / name for name in names], skipped)
+
+
+def write_all(found: Evidence, folder: Path) -> list[Path]:
+    """Draw all that the records alone allow, as PNG and SVG; what is there from the same inputs is not drawn again."""
+    return write(Ground(found), folder).paths
 
 
 def check(names: Sequence[str]) -> list[str]:

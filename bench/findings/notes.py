@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from bench.findings.derived import Evidence
+from bench.findings.gathering import Evidence
 
 NAMED = 4  # of many environments, or runs
 

@@ -16,7 +16,8 @@ from bench.evidence import recount
 from bench.evidence.cells import ALL, Cell, Part, Table
 from bench.evidence.recount import Number, Run
 from bench.files import parse, read_regular
-from bench.findings import derived
+from bench.findings import tabulating
+from bench.findings.gathering import Evidence
 from bench.sweep.records.store import Store
 from bench.sweep.upkeep.verifying import Report
 
@@ -48,7 +49,7 @@ class Recount:
     """The records of a suite's finished runs, and what tables must say of them."""
 
     def __init__(
-        self, store: Store, found: derived.Evidence, records: Mapping[str, Run], baseline: str, report: Report
+        self, store: Store, found: Evidence, records: Mapping[str, Run], baseline: str, report: Report
     ) -> None:
         self.store, self.found, self.records, self.baseline, self.report = store, found, records, baseline, report
         self.groups = recount.together(records.values())
@@ -79,7 +80,7 @@ class Recount:
         self._check_written()
 
     def _table(self, rule: str, head: str, view: str = "accuracy") -> Table:
-        return derived.table_of(self.found, rule, head, self.baseline, view)
+        return tabulating.table_of(self.found, rule, head, self.baseline, view)
 
     def _check_table(self, table: Table, rule: str, head: str) -> None:
         """Hold the cells of a view, and the mean ranks beside them, against the recount."""
@@ -226,19 +227,19 @@ class Recount:
     def _check_files(self, stem: Path, view: str, rule: str, head: str) -> None:
         """Read numbers of accuracies back by a parser of their own; hold the rest against what would be written now."""
         table = self._table(rule, head, view)
-        records = derived.table_of_records(self.found, rule, head, self.baseline, view)
+        records = tabulating.table_of_records(self.found, rule, head, self.baseline, view)
         numbers = recount.cells(self.groups, rule, head)
         expected = [numbers.get(frozenset(cell.runs)) for _, _, cell in _cells(table) if cell.runs]
         known = [number for number in expected if number is not None]
         if view == "accuracy" and len(known) < len(expected):
             return  # the table itself is wrong, which is said
-        for form in derived.WRITTEN:
+        for form in tabulating.WRITTEN:
             path = stem.with_name(f"{stem.name}.{form}")
             try:
                 text = read_regular(path).decode("utf-8")
                 if view == "accuracy" and form != "html":
                     _hold(text, path.suffix, table, [number for number in known if number.n])
-                due = derived.text_of(table, form)
+                due = tabulating.text_of(table, form)
                 if _body(text, path.suffix) != _body(due, path.suffix):
                     raise ValueError("its rows are not those of the records")
                 if missing := _said_of(records, form, due) - _lines(text):
@@ -272,7 +273,7 @@ def _body(text: str, suffix: str) -> list[str]:
 
 def _said_of(records: Table, form: str, due: str) -> set[str]:
     """Lines of a table besides its rows, without those on today's code: a later one may say these otherwise."""
-    return _lines(derived.text_of(records, form)) & _lines(due)
+    return _lines(tabulating.text_of(records, form)) & _lines(due)
 
 
 def _lines(text: str) -> set[str]:

@@ -11,7 +11,8 @@ from bench import config as cfg
 from bench.evidence.cells import DAGGER, DASH, Cell, Row, Table
 from bench.evidence.records import RULES, Summary
 from bench.files import canonical
-from bench.findings import derived, everything
+from bench.findings import everything
+from bench.findings.gathering import described
 from bench.sharing.checking import Checked
 from bench.sharing.entries import Entries
 from bench.sharing.protocol import Protocol
@@ -203,7 +204,7 @@ class _Maker:
 
 def _defaults(told: Told) -> Mapping[str, Any]:
     config = cfg.RunConfig.from_dict(told.summary["config"])
-    return everything.defaults_of(config, derived.described(config.method.name))
+    return everything.defaults_of(config, described(config.method.name))
 
 
 def _source(method: str, codes: Sequence[str], one: Checked) -> str:

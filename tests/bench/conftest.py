@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from bench import cli
-from bench.commands.select import planned
 from bench.fingerprint import ROOT
 from bench.sweep.planning.grid import Planned
+from bench.sweep.planning.selection import planned
 
 WORDS = ["--dataset", "digits", "--noise", "symmetric:0.5", "pairflip:0.2", "--methods", "ce", "dml", "--seeds", "0-1"]
 WORDS += ["--epochs", "2", "--train-limit", "64", "--test-limit", "100", "--set", "trace_samples=32"]

@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 
 from bench import cli, files
-from bench.commands.select import planned
 from bench.files import canonical
 from bench.fingerprint import ROOT
 from bench.sweep.planning.grid import Planned
+from bench.sweep.planning.selection import planned
 from bench.sweep.records.store import State, Store
 from bench.sweep.upkeep import cleaning
 

@@ -322,7 +322,7 @@ def test_a_memory_that_grew_too_long_starts_anew(small, tmp_path, monkeypatch):
 def test_the_digest_of_all_sources_changes_with_every_byte_and_every_file(copy):
     before = sources()
     assert sources() == before
-    path = copy / "bench" / "findings" / "derived.py"
+    path = copy / "bench" / "findings" / "gathering.py"
     path.write_bytes(path.read_bytes() + b"# a remark\n")
     remark = sources()
     path.rename(path.with_name("other.py"))

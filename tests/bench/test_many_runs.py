@@ -16,12 +16,12 @@ from typing import Any, NamedTuple
 import pytest
 
 from bench import cli
-from bench.commands.select import planned
 from bench.data import datasets
 from bench.data.noisy import frozen
 from bench.files import canonical, sha256
 from bench.fingerprint import ROOT, harness_code, method_code
 from bench.sweep.planning.grid import Planned
+from bench.sweep.planning.selection import planned
 from bench.sweep.records.reading import MANY
 from bench.sweep.records.store import Store
 from methods import registry

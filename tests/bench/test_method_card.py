@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.commands import method_card
+from bench.findings import method_card
 from methods import registry
 
 ROOT = Path(__file__).resolve().parents[2]

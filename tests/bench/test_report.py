@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from bench import cli
-from bench.commands.select import planned
-from bench.findings import derived
+from bench.findings import gathering, tabulating
 from bench.fingerprint import ROOT
+from bench.sweep.planning.selection import planned
 from bench.sweep.records.store import Store
 
 TORCHLESS = "import sys; sys.modules['torch'] = sys.modules['torchvision'] = None; from bench.cli import main; "
@@ -73,10 +73,10 @@ def test_the_report_is_written_beside_the_table_without_torch_and_is_the_same_ag
 def test_every_number_of_every_table_and_every_note_is_in_the_page(report, trained, suite):
     page = report()
     chosen, runs = planned(cli.parser().parse_args(["table", *suite, "--results", str(trained)]))
-    found = derived.gather(Store(trained), chosen, runs)
+    found = gathering.gather(Store(trained), chosen, runs)
     for rule in ("last", "last10", "noisy_val", "clean_val", "oracle"):
         for head in ("headline", "ensemble", "net1", "net2"):
-            table = derived.table_of(found, rule, head, "ce")
+            table = tabulating.table_of(found, rule, head, "ce")
             variant = page.split(f'data-name="{rule} {head}"')[1].split('<div class="variant"')[0]
             shown = re.findall(r'<td class="(?:plain|marked)"[^>]*>([^<]*)</td>', variant)
             columns = [cells for _, _, cells in table.placed()]  # mean ranks, too

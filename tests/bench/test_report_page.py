@@ -10,9 +10,9 @@ from typing import NamedTuple
 import pytest
 
 from bench import cli
-from bench.commands.select import planned
 from bench.evidence.page import inert
 from bench.files import canonical
+from bench.sweep.planning.selection import planned
 from bench.sweep.records.result import seal
 from bench.sweep.records.store import Store
 from tests.bench.test_many_runs import KINDS, Many, make

@@ -17,11 +17,11 @@ from pathlib import Path
 import pytest
 
 from bench import cli
-from bench.commands.select import planned
 from bench.evidence import published
-from bench.findings import derived
+from bench.findings import figures
 from bench.fingerprint import ROOT
 from bench.sweep.planning import grid
+from bench.sweep.planning.selection import planned
 from bench.training.catalog import NETWORKS
 from methods import registry
 
@@ -80,7 +80,7 @@ def suite(tmp_path) -> Path:
 def _no_plots():
     """A run ends with its plots, which take most of the time and have tests of their own."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(derived, "write_plots", lambda *_: [])
+        patch.setattr(figures, "write_all", lambda *_: [])
         yield
 
 
@@ -236,8 +236,8 @@ def test_ctrl_c_ends_with_75_and_the_same_command_goes_on(suite, references, tmp
     text = SUITE.replace("epochs = 2", "epochs = 80")
     suite.write_text(text, encoding="utf-8")
     code = (
-        "import sys, pathlib; from bench import cli; from bench.findings import derived; "
-        "from bench.evidence import published; derived.write_plots = lambda *_: []; "
+        "import sys, pathlib; from bench import cli; from bench.findings import figures; "
+        "from bench.evidence import published; figures.write_all = lambda *_: []; "
         "published.FOLDER = pathlib.Path(sys.argv[1]); sys.exit(cli.main(sys.argv[2:]))"
     )
     words = ["repro", str(suite), "--results", str(tmp_path / "results"), "--devices", "cpu", "--methods", "ce"]

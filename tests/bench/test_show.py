@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench import cli
-from bench.commands.select import planned
+from bench.sweep.planning.selection import planned
 from bench.sweep.records.store import RunFolder, Store
 
 WORDS = ["--dataset", "digits", "--noise", "symmetric:0.5", "--methods", "ce", "--seeds", "0", "--epochs", "9"]

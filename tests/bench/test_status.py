@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from bench import cli
-from bench.commands.select import planned
 from bench.sweep.planning.grid import Planned
+from bench.sweep.planning.selection import planned
 from bench.sweep.records.store import Store
 from bench.sweep.run.heartbeat import Heartbeat
 

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from bench import cli
-from bench.commands.select import planned
 from bench.data import datasets
 from bench.data.noisy import frozen, spec_of
-from bench.findings import derived
+from bench.files import sha256
+from bench.findings import gathering, remembering, stored_labels, tabulating
 from bench.fingerprint import ROOT, harness_code, method_code
+from bench.sweep.planning.selection import planned
 from bench.sweep.records.result import seal
 from bench.sweep.records.store import Store
 from methods import registry
@@ -68,7 +69,7 @@ def finished(made, tmp_path, monkeypatch) -> Path:
     """A copy of it, and nothing remembered."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("COLUMNS", "120")
-    derived._makers.cache_clear()
+    remembering._makers.cache_clear()
     subprocess.run(["cp", "-r", made, tmp_path / "results"], check=True)
     return tmp_path / "results"
 
@@ -88,12 +89,13 @@ def table(finished, capsys):
 def computed(monkeypatch) -> list[str]:
     """What had to be made, by the first word of its inputs."""
     made = []
-    once = derived._once
 
-    def counting(kind, inputs, make):
-        return once(kind, inputs, lambda: made.append(inputs[0] if inputs[0] != "text" else inputs[2]) or make())
+    def counting(inputs, make, kind):
+        name = inputs[0] if inputs[0] != "text" else inputs[2]
+        return remembering.remembered(inputs, lambda: made.append(name) or make(), kind)
 
-    monkeypatch.setattr(derived, "_once", counting)
+    for module in (tabulating, stored_labels):
+        monkeypatch.setattr(module, "remembered", counting)
     return made
 
 
@@ -195,7 +197,7 @@ def test_a_damaged_result_is_refused_although_its_table_is_remembered(finished, 
 def test_results_of_other_code_are_named_although_the_table_is_remembered(table, monkeypatch):
     before = table()
     assert "other code" not in before
-    monkeypatch.setattr(derived, "harness_code", lambda: "0" * 16)
+    monkeypatch.setattr(gathering, "harness_code", lambda: "0" * 16)
     assert "12 runs were made by other code than today's: ce, dml" in " ".join(table().split())
     monkeypatch.undo()
 
@@ -205,24 +207,24 @@ def test_other_code_another_python_and_other_libraries_compute_anew(table, compu
     table()
     computed.clear()
     if what == "sources":
-        monkeypatch.setattr(derived, "sources", lambda: "edited")
+        monkeypatch.setattr(remembering, "sources", lambda: "edited")
     elif what == "python":
         monkeypatch.setattr(sys, "version", "3.99")
     else:
         (tmp_path / "site" / "scipy-99.0.dist-info").mkdir(parents=True)
         monkeypatch.syspath_prepend(tmp_path / "site")
-    derived._makers.cache_clear()
+    remembering._makers.cache_clear()
     table()
     assert {"table", "csv", "text"} <= set(computed)
-    derived._makers.cache_clear()
+    remembering._makers.cache_clear()
 
 
 def test_a_method_that_is_tuned_per_noise_makes_another_table(finished):
     args = cli.parser().parse_args(["table", *WORDS, "--results", str(finished)])
-    found = derived.gather(Store(finished), *planned(args))
+    found = gathering.gather(Store(finished), *planned(args))
 
     def notes() -> str:
-        return " ".join(derived.table_of(found, "last", "headline", "ce").notes)
+        return " ".join(tabulating.table_of(found, "last", "headline", "ce").notes)
 
     before = notes()
     info = found.infos["dml"]
@@ -261,7 +263,7 @@ def test_a_remembered_table_of_another_form_is_computed_anew(table, finished, va
     before = table()
     for path in (tmp_path / "cache" / "lnbench" / "computed" / "tables").iterdir():
         body = json.dumps(value).encode()
-        path.write_bytes(derived.sha256(body).encode() + b"\n" + body)
+        path.write_bytes(sha256(body).encode() + b"\n" + body)
     assert table() == before
 
 
@@ -269,7 +271,7 @@ def test_columns_are_labelled_as_the_records_label_them(finished):
     from bench.evidence.records import noise_text
 
     args = cli.parser().parse_args(["table", *WORDS, "--results", str(finished)])
-    found = derived.gather(Store(finished), *planned(args))
+    found = gathering.gather(Store(finished), *planned(args))
     assert found.columns == ["symmetric 50%", "pairflip 20%"]
     assert found.columns == list(dict.fromkeys(noise_text(payload["config"]["noise"]) for payload in found.payloads))
     assert found.digests.keys() == {run.run_id for run in found.runs}

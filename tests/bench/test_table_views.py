@@ -17,14 +17,14 @@ from hypothesis import strategies as st
 
 from bench import cli
 from bench.arguments.evidence import FORMATS, VIEWS
-from bench.commands.select import planned
 from bench.evidence import costs, curves, published, recount, tables, views
 from bench.evidence.cells import Cell, Row, Table
 from bench.evidence.footnoted import NOTHING
 from bench.evidence.statistics import highest, not_separable
 from bench.evidence.writers import to_html
 from bench.files import canonical
-from bench.findings import compared, derived, figures
+from bench.findings import compared, figures, gathering, remembering
+from bench.sweep.planning.selection import planned
 from bench.sweep.records.result import run_id_of_bytes, seal
 from bench.sweep.records.store import Store
 
@@ -33,7 +33,7 @@ from bench.sweep.records.store import Store
 def table(trained, suite, say, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("COLUMNS", "120")
-    derived._makers.cache_clear()
+    remembering._makers.cache_clear()
     return lambda *words: say("table", *suite, "--results", trained, *words)
 
 
@@ -201,7 +201,7 @@ def test_everything_names_a_damaged_config_and_goes_on_where_that_is_allowed(tra
 def test_lines_of_a_plot_are_remembered_to_the_last_bit(trained, suite, monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     args = cli.parser().parse_args(["plot", *suite, "--results", str(trained)])
-    found = derived.gather(Store(trained), *planned(args))
+    found = gathering.gather(Store(trained), *planned(args))
     ground = figures.Ground(found)
     told = curves.packed(ground.grouping)
     assert curves.packed(ground.lined) == told
@@ -279,7 +279,7 @@ def test_repro_averages_no_runs_that_a_table_keeps_apart(trained, runs, suite):
     record["payload"]["device_kind"] = "cuda"
     path.write_bytes(seal(record["payload"], record["provenance"]))
     args = cli.parser().parse_args(["run", *suite, "--results", str(trained)])
-    found = derived.gather(Store(trained), *planned(args))
+    found = gathering.gather(Store(trained), *planned(args))
     lines = [line for line in compared.lines(found, [], args) if (line.method, line.noise) == ("dml", run.noise)]
     assert sorted(line.n for line in lines) == [1, 1]
 
@@ -323,7 +323,7 @@ def test_m11_no_name_runs_on_a_page_of_a_table(tmp_path, opened):
 
 def test_g21_costs_are_counted_by_a_second_road(trained, suite, say, monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    derived._makers.cache_clear()
+    remembering._makers.cache_clear()
     real = costs.passes
     monkeypatch.setattr(costs, "passes", lambda run: 3 * real(run))
     code, out, _ = say("verify", *suite, "--results", trained)
@@ -334,7 +334,7 @@ def test_g21_costs_are_counted_by_a_second_road(trained, suite, say, monkeypatch
 
 def test_g21_marks_are_tested_by_a_second_road(trained, suite, say, monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    derived._makers.cache_clear()
+    remembering._makers.cache_clear()
     monkeypatch.setattr(tables, "not_separable", lambda seeds: set(map(str, seeds)))  # everybody is as good as the best
     code, out, _ = say("verify", *suite, "--results", trained)
     assert code == 3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from bench.evidence import recount, tables
-from bench.findings import derived
+from bench.findings import tabulating
 
 
 def synthetic(run_id: str, seed: int, test: list[int], votes: list[int], **more: Any) -> recount.Run:
@@ -70,15 +71,15 @@ def test_g30_a_table_that_is_computed_wrongly_is_found(place, wrong, verify, mon
 
 
 def test_a_table_with_a_row_too_few_or_in_the_wrong_place_is_found(verify, monkeypatch):
-    true = derived.table_of
+    true = tabulating.table_of
 
     def shuffled(*words: Any) -> Any:
         table = true(*words)
         first, second = table.rows
-        rows = (derived.replace(first, cells=second.cells), derived.replace(second, cells=first.cells))
-        return derived.replace(table, rows=rows if table.head == "headline" else (first,))
+        rows = (replace(first, cells=second.cells), replace(second, cells=first.cells))
+        return replace(table, rows=rows if table.head == "headline" else (first,))
 
-    monkeypatch.setattr(derived, "table_of", shuffled)
+    monkeypatch.setattr(tabulating, "table_of", shuffled)
     code, report = verify()
     reasons = [violation["reason"] for violation in report["violations"]]
     assert code == 3
@@ -87,17 +88,17 @@ def test_a_table_with_a_row_too_few_or_in_the_wrong_place_is_found(verify, monke
 
 
 def test_f82_a_cell_of_runs_that_do_not_belong_together_is_found(verify, monkeypatch):
-    true = derived.table_of
+    true = tabulating.table_of
 
     def mixed(*words: Any) -> Any:
         table = true(*words)
         if table.view != "accuracy":
             return table
         first = table.rows[0].cells
-        cells = (derived.replace(first[0], runs=first[0].runs + first[1].runs), *first[1:])
-        return derived.replace(table, rows=(derived.replace(table.rows[0], cells=cells), *table.rows[1:]))
+        cells = (replace(first[0], runs=first[0].runs + first[1].runs), *first[1:])
+        return replace(table, rows=(replace(table.rows[0], cells=cells), *table.rows[1:]))
 
-    monkeypatch.setattr(derived, "table_of", mixed)
+    monkeypatch.setattr(tabulating, "table_of", mixed)
     code, report = verify()
     assert code == 3
     assert any("averages runs that are not of one setting" in v["reason"] for v in report["violations"])

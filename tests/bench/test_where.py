@@ -6,8 +6,8 @@ import pytest
 
 from bench import cli, hardware
 from bench.arguments import parser
+from bench.arguments.words import words
 from bench.commands import dry_run
-from bench.commands.words import words
 
 TINY = ["--dataset", "digits", "--noise", "symmetric:0.5", "--methods", "ce", "--seeds", "0", "--epochs", "2"]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench import cli
-from bench.findings import derived
+from bench.findings import figures
 from tests.bench.data.conftest import tiny_cifar, tiny_source, write_batch
 from tests.bench.evidence.conftest import make
 from tests.bench.sweep.conftest import forked, launch, odd, plan, server
@@ -21,7 +21,7 @@ __all__ = ["forked", "launch", "make", "odd", "plan", "server", "tiny_cifar", "t
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     """`run_bench.py ...` in this process and in an empty folder, without plots; returns the exit code."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(derived, "write_plots", lambda found, folder: [])
+    monkeypatch.setattr(figures, "write_all", lambda found, folder: [])
 
     def go(*words: str) -> int:
         try:

@@ -14,7 +14,7 @@ from bench import cli
 from bench.data import cifar
 from bench.evidence.records import accuracy
 from bench.files import canonical, parse
-from bench.findings import derived
+from bench.findings import gathering, tabulating
 from bench.sweep.devices import Slot
 from bench.sweep.planning import grid
 from bench.sweep.records.store import State, Store
@@ -110,9 +110,9 @@ def test_f40_every_number_that_a_table_shows_while_a_sweep_trains_is_final(plan,
     sweep.start()
     seen = []
     while sweep.is_alive():
-        found = derived.gather(store, suite, runs)
+        found = gathering.gather(store, suite, runs)
         if found.payloads:
-            seen.append((found.digests, derived.table_of(found, "last", "headline", "odd.Odd").rows[0].cells[0]))
+            seen.append((found.digests, tabulating.table_of(found, "last", "headline", "odd.Odd").rows[0].cells[0]))
         assert found.alarms() == []
     sweep.join()
     final = {run_id: store.run(run_id).result() for run_id in store.run_ids()}

@@ -8,7 +8,7 @@ import random
 import pytest
 import torch
 
-from bench.findings import derived
+from bench.findings import gathering
 from bench.sweep.records.store import Corrupt
 from bench.training import checkpoint
 from bench.training.checkpoint import State
@@ -42,7 +42,7 @@ def test_g7_a_changed_byte_of_a_result_costs_its_cell_whatever_was_remembered_of
     for _ in range(TRIALS):
         path = rng.choice(paths)
         path.write_bytes(changed(whole[path], rng.randrange(len(whole[path])), rng))
-        found = derived.gather(one.store, one.truth.suite, one.truth.runs)
+        found = gathering.gather(one.store, one.truth.suite, one.truth.runs)
         assert list(found.corrupt) == [path.parent.name]
         assert found.facts.keys() == one.truth.payloads.keys() - {path.parent.name}
         path.write_bytes(whole[path])

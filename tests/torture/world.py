@@ -12,7 +12,7 @@ import toy
 
 from bench.evidence.cells import DASH
 from bench.files import canonical, sha256
-from bench.findings import derived
+from bench.findings import gathering, tabulating
 from bench.sweep.planning import grid
 from bench.sweep.planning.grid import Planned, Suite
 from bench.sweep.records.sample_files import SampleFiles
@@ -36,7 +36,7 @@ class Truth:
         self.store = world.store
         results = {run.run_id: self.store.run(run.run_id).result() for run in self.runs}
         self.payloads = {run_id: canonical(result.payload) for run_id, result in results.items() if result is not None}
-        self.cells = world.cells(derived.gather(self.store, self.suite, self.runs))
+        self.cells = world.cells(gathering.gather(self.store, self.suite, self.runs))
         assert set(self.cells) == {run.run_id for run in self.runs}
         counted = World(server, self, root.with_name("counted"))
         assert counted.launch(crash_at=1_000_000) == 0
@@ -63,9 +63,9 @@ class World:
     def executed(self) -> int:
         return toy.executed(self.root)
 
-    def cells(self, found: derived.Evidence) -> dict[str, str]:
+    def cells(self, found: gathering.Evidence) -> dict[str, str]:
         """The cell of each run that has a number in the table; every row is a run, so that none hides in a mean."""
-        table = derived.table_of(found, "last", "headline", METHODS[0])
+        table = tabulating.table_of(found, "last", "headline", METHODS[0])
         cells = {}
         for cell in (cell for row in table.rows for cell in row.cells):
             if cell.runs:
@@ -81,7 +81,7 @@ class World:
         With `damaged`, a run may be called so, and its cell is blank. Without `files`, those that a result speaks of
         may be set aside: who trains a finished run again, since no lock holds him off, takes them for somebody else's.
         """
-        found = derived.gather(self.store, self.truth.suite, self.truth.runs)
+        found = gathering.gather(self.store, self.truth.suite, self.truth.runs)
         for payload in found.payloads:
             assert canonical(payload) == self.truth.payloads[payload["run_id"]]
         for run_id in found.facts if files and not damaged else ():

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from bench.commands import method_card
-from bench.commands.method_card import TOLD, setting_text
+from bench.findings import method_card
+from bench.findings.method_card import TOLD, setting_text
 from bench.findings.sections.subject import Subject
 from bench.sweep.planning.grid import Planned
 from methods.fields import MethodInfo

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from bench.files import sha256
-from bench.findings import derived
+from bench.findings import stored_labels
+from bench.findings.remembering import remembered
 from bench.findings.sections.subject import Subject
 from bench.sweep.records.store import Store
 from noise import card_line
@@ -20,23 +21,23 @@ IDS = 50  # noise ids that are named for a column
 
 def of(subject: Subject) -> list[dict[str, Any]]:
     """One card a column; `problem` is why it has none."""
-    return [_column(subject.store, label, runs) for label, runs in derived.noise_of(subject.found).items()]
+    return [_column(subject.store, label, runs) for label, runs in stored_labels.by_column(subject.found).items()]
 
 
 def _column(store: Store, label: str, runs: Sequence[tuple[Any, Any]]) -> dict[str, Any]:
     ids = [(config.noise.seed, facts.noise_id) for config, facts in runs]
     head = {"label": label, "ids": ids[:IDS], "more": max(0, len(ids) - IDS), "problem": ""}
     try:
-        stored = [derived.stored_labels(store, facts.noise_id, facts.truth) for _, facts in runs]
+        stored = [stored_labels.read(store, facts.noise_id, facts.truth) for _, facts in runs]
         told = [(config.to_dict(), facts.noise_id, data) for (config, facts), data in zip(runs, stored, strict=True)]
         inputs = [[config["dataset"], config["noise"], sha256(data)] for config, _, data in told]
-        return head | derived.remembered(["noise card", inputs], functools.partial(_counted, told))
+        return head | remembered(["noise card", inputs], functools.partial(_counted, told))
     except (FileNotFoundError, ValueError) as error:  # the numbers stand without it; the page says so
         return head | {"problem": f"the stored labels are not readable ({error})"}
 
 
 def _counted(told: Sequence[tuple[dict[str, Any], str, bytes]]) -> dict[str, Any]:
-    cards = [derived.card_from(config, noise_id, data) for config, noise_id, data in told]
+    cards = [stored_labels.card_from(config, noise_id, data) for config, noise_id, data in told]
     first = cards[0]
     rates = [card["effective"] for card in cards if card["effective"] is not None]
     facts = [

@@ -8,8 +8,8 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from bench.files import canonical, parse
-from bench.findings import derived
-from bench.findings.derived import Evidence
+from bench.findings.gathering import Evidence
+from bench.findings.remembering import remembered
 from bench.sweep.records.store import Corrupt, Store
 
 OF_A_RUN = ("started", "command", "pid", "number", "launch", "slot", "from_epoch", "code", "method_code")
@@ -35,7 +35,7 @@ class Origins(NamedTuple):
 def read(store: Store, found: Evidence) -> Origins:
     """Read them; what is remembered of unchanged records is not read again."""
     files = [[run_id, facts.file] for run_id, facts in found.facts.items()]
-    environments, runs = derived.remembered(["origins", files], lambda: _read(store, found))
+    environments, runs = remembered(["origins", files], lambda: _read(store, found))
     return Origins(environments, {run_id: Made(*made) for run_id, made in runs.items()})
 
 

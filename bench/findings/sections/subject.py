@@ -7,21 +7,23 @@ from collections import Counter
 from functools import cached_property
 from typing import Any
 
-from bench.commands.select import data_dir_of, rule_of
-from bench.commands.words import cell_command, command
+from bench.arguments.words import cell_command, command
 from bench.evidence.cells import Table
 from bench.evidence.records import HEADLINE, RULES, Summary
-from bench.findings import derived, figures
+from bench.findings import figures, tabulating
+from bench.findings.gathering import Evidence
+from bench.findings.remembering import remembered
 from bench.findings.sections import origins, words_of_runs
 from bench.findings.sections.origins import Origins
 from bench.sweep.planning.grid import Planned
+from bench.sweep.planning.selection import data_dir_of, rule_of
 from bench.sweep.records.store import State, Store
 
 
 class Subject:
     """Records of runs under the command that asked for them."""
 
-    def __init__(self, args: argparse.Namespace, store: Store, found: derived.Evidence, baseline: str) -> None:
+    def __init__(self, args: argparse.Namespace, store: Store, found: Evidence, baseline: str) -> None:
         self.args, self.store, self.found, self.baseline = args, store, found, baseline
         self.rule = rule_of(args, found.suite)
 
@@ -43,7 +45,7 @@ class Subject:
         """The accuracy table by rule and head; the one that was asked for comes first."""
         asked = (self.rule, self.args.head)
         pairs = dict.fromkeys([asked, *((rule, head) for rule in RULES for head in self.heads)])
-        return {pair: derived.table_of(self.found, *pair, self.baseline) for pair in pairs}
+        return {pair: tabulating.table_of(self.found, *pair, self.baseline) for pair in pairs}
 
     @property
     def table(self) -> Table:
@@ -59,7 +61,7 @@ class Subject:
     @cached_property
     def columns(self) -> dict[str, str]:
         """run_id -> the label of its column."""
-        return derived.column_labels(self.found)
+        return self.found.column_of
 
     @cached_property
     def states(self) -> dict[str, State]:
@@ -99,7 +101,7 @@ class Subject:
         """What does this run alone again; None where no words are known to mean it."""
         if self.args.everything:
             return words_of_runs.command(self.args, [run])
-        return cell_command(self.args, run, alone=True, resolve=False)
+        return cell_command(self.args, run.spec, run.noise, run.config.seed, resolve=False)
 
     def cells(self) -> list[tuple[str, str, str | None]]:
         """Method, column and command of what one command can make, in table order."""
@@ -109,7 +111,7 @@ class Subject:
         else:
             firsts = {(run.config.method.name, self.columns[run.run_id]): [run] for run in reversed(self.found.runs)}
             cells = list(reversed(firsts.values()))
-            commands = [cell_command(self.args, run, resolve=False) for (run,) in cells]
+            commands = [cell_command(self.args, run.spec, run.noise, resolve=False) for (run,) in cells]
         return [
             (runs[0].config.method.name, self.columns[runs[0].run_id], command)
             for runs, command in zip(cells, commands, strict=True)
@@ -119,4 +121,4 @@ class Subject:
         """What a section computes from the records, or computed before from the same."""
         found, digests = self.found, self.found.digests
         order = [[run.run_id, digests.get(run.run_id)] for run in found.runs]
-        return derived.remembered([name, order, found.methods, found.columns, *more], make)
+        return remembered([name, order, found.methods, found.columns, *more], make)

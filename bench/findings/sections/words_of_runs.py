@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from bench.arguments import parser
-from bench.commands.select import planned
-from bench.commands.words import command as written
+from bench.arguments.words import command as written
 from bench.data import places
 from bench.files import canonical
 from bench.sweep.planning.grid import Planned
+from bench.sweep.planning.selection import planned
 
 
 def cells(runs: Sequence[Planned]) -> list[list[Planned]]:

@@ -19,12 +19,12 @@ from typing import NoReturn
 
 from bench.arguments import parser
 from bench.commands import run
-from bench.commands.select import planned
+from bench.exit_codes import INTERRUPTED, REFUSED
 from bench.files import publish
 from bench.sweep import devices
-from bench.sweep.job import Exit
 from bench.sweep.planning import shard
 from bench.sweep.planning.grid import Planned
+from bench.sweep.planning.selection import planned
 from bench.sweep.records.store import FINISHED, Store
 
 FRUITLESS = 3  # times in a row that an element has brought no run one epoch further: then it is not queued again
@@ -46,17 +46,17 @@ def main(argv: Sequence[str]) -> int:
         code = run.main(args, tabled=False)
     except ValueError as error:
         print(error, file=sys.stderr)
-        return 2
+        return REFUSED
     except KeyboardInterrupt:
-        code = Exit.INTERRUPTED
-    if code != Exit.INTERRUPTED and code < 128:
+        code = INTERRUPTED
+    if code != INTERRUPTED and code < 128:
         return code
     for number in SIGNALS:  # Slurm sends them again as it takes the element back
         signal.signal(number, signal.SIG_IGN)
     gained += _standing(args, mine)
     if leads_on(Path(folder) / f"idle-{task}", gained > 0):
         requeue(os.environ["SLURM_JOB_ID"])
-    return Exit.INTERRUPTED
+    return INTERRUPTED
 
 
 def _interrupt(number: int, _frame: object) -> NoReturn:

@@ -1,1 +1,1 @@
-"""From a suite to its runs, and what they will cost."""
+"""From the words of a command line to a suite and its runs, and what they will cost."""

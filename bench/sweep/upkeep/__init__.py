@@ -1,1 +1,1 @@
-"""What keeps a results folder in order: merge, clean, verify, repeat, examine."""
+"""What keeps a results folder in order: try, merge, clean, verify, repeat, examine."""

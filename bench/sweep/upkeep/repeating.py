@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.evidence.recount import Record, Run, digest, opened, spelt
+from bench.exit_codes import INTERRUPTED, ended_by
 from bench.files import read_regular
 from bench.sweep import devices
-from bench.sweep.job import Exit
 from bench.sweep.planning.grid import Planned
 from bench.sweep.records.store import Store
+from bench.sweep.upkeep import preflight
 from bench.sweep.upkeep.verifying import Report
 
 if TYPE_CHECKING:
@@ -109,7 +110,6 @@ def _interruptible() -> Iterator[None]:
 
 def _train(store: Store, todo: Sequence[Planned], kind: str, data_dir: Path | None) -> tuple[list[Outcome], int]:
     """Train runs as `run` does; return how they ended, and the exit code of an interruption, 0 if there was none."""
-    from bench.commands import preflight
     from bench.sweep.supervision.executor import execute
     from bench.sweep.supervision.progress import Progress
     from bench.sweep.supervision.sweep import Sweep
@@ -120,7 +120,7 @@ def _train(store: Store, todo: Sequence[Planned], kind: str, data_dir: Path | No
     with Progress(store, todo, 0) as progress:
         outcomes = execute(sweep, todo, progress)
     if sweep.reason == "signal":
-        return outcomes, 128 + sweep.signal_number if sweep.signals > 1 else Exit.INTERRUPTED
+        return outcomes, ended_by(sweep.signal_number) if sweep.signals > 1 else INTERRUPTED
     return outcomes, 0
 
 

@@ -127,7 +127,7 @@ def test_unknown_truth_is_null_in_the_record_and_nowhere_a_number(home):
 
 @pytest.mark.parametrize("first", ["clean", "dirty"])
 def test_equal_labels_keep_what_is_known_of_each_whoever_comes_first(home, first):
-    from bench.findings.derived import card_of
+    from bench.findings.stored_labels import card_of
     from bench.sweep.records.store import Store
 
     names = {"clean": "mine.npz", "dirty": "dirty.npz"}
@@ -165,7 +165,7 @@ def test_trusted_samples_have_true_labels_and_are_not_trained_on(home):
 
 
 def test_the_card_of_a_run_counts_what_the_run_counts(home):
-    from bench.findings.derived import card_of
+    from bench.findings.stored_labels import card_of
     from bench.sweep.records.store import Store
 
     for spec, trusted in (

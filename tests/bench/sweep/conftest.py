@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from bench import cli
-from bench.commands import preflight
-from bench.findings import derived
+from bench.findings import figures
 from bench.sweep.devices import Slot
 from bench.sweep.planning import grid
 from bench.sweep.planning.grid import Planned, Suite
@@ -20,6 +19,7 @@ from bench.sweep.supervision import claims, executor
 from bench.sweep.supervision import sweep as sweeping
 from bench.sweep.supervision.attempts import Outcome
 from bench.sweep.supervision.sweep import Sweep
+from bench.sweep.upkeep import preflight
 from tests.bench.sweep.drivers import Driver
 from tests.bench.sweep.stored import CONFIG, RUN_ID
 
@@ -188,7 +188,7 @@ def launch(forked: None, tmp_path: Path) -> Callable[..., list[Outcome]]:
 def command(forked: None, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     """`run_bench.py ...` in this process: runs are real processes, own methods are believed, nothing is drawn."""
     monkeypatch.setattr(preflight, "check_methods", lambda todo: None)
-    monkeypatch.setattr(derived, "write_plots", lambda found, folder: [])
+    monkeypatch.setattr(figures, "write_all", lambda found, folder: [])
     return lambda *argv: cli.main(list(argv))
 
 

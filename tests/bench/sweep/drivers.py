@@ -49,10 +49,10 @@ def wait_for(folder: Path, order: str) -> None:
 DRIVER = """
 import sys
 from bench import cli
-from bench.commands import preflight
-from bench.findings import derived
+from bench.findings import figures
+from bench.sweep.upkeep import preflight
 preflight.check_methods = lambda todo: None
-derived.write_plots = lambda found, folder: []
+figures.write_all = lambda found, folder: []
 sys.exit(cli.main())
 """
 

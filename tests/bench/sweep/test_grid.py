@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 from bench import cli
-from bench.commands import select
 from bench.data import datasets
-from bench.sweep.planning import grid
+from bench.sweep.planning import grid, selection
 from bench.sweep.planning.grid import Suite, assignments, custom, expand, load, merge, parse_seeds
 from bench.sweep.records.store import Store
 
@@ -35,7 +34,7 @@ def said(words: list[str], tmp_path: Path) -> argparse.Namespace:
 
 def refusal(words: list[str], tmp_path: Path) -> str:
     with pytest.raises(ValueError) as error:  # noqa: PT011 - callers compare the text
-        select.planned(said(words, tmp_path))
+        selection.planned(said(words, tmp_path))
     text = str(error.value)
     assert "\n" not in text
     assert not (tmp_path / "results").exists()
@@ -189,7 +188,7 @@ def test_a_changed_suite_drops_a_baseline_that_it_no_longer_has():
 
 def test_flags_change_a_named_suite(tmp_path):
     words = ["quickstart", "--seeds", "0", "--methods", "ce", "--epochs", "2", "--val", "0.2", "--noise-seed", "9"]
-    suite, runs = select.planned(said([*words, "--train-limit", "100", "--test-limit", "50"], tmp_path))
+    suite, runs = selection.planned(said([*words, "--train-limit", "100", "--test-limit", "50"], tmp_path))
     assert len(runs) == 3
     config = runs[0].config
     assert (config.train.epochs, config.dataset.val, config.noise.seed) == (2, 0.2, 9)
@@ -199,9 +198,9 @@ def test_flags_change_a_named_suite(tmp_path):
 
 def test_hyper_parameters_of_a_suite_stay_with_the_methods_that_stay(suite_file, tmp_path):
     path = suite_file("[params]\ncmd_p = { eta = 0.25 }\n", base=MINIMAL.replace('["ce"]', '["ce", "cmd_p"]'))
-    _, runs = select.planned(said([path, "--methods", "cmd_p"], tmp_path))
+    _, runs = selection.planned(said([path, "--methods", "cmd_p"], tmp_path))
     assert runs[0].config.method.params["eta"] == 0.25
-    _, runs = select.planned(said([path, "--methods", "ce"], tmp_path))
+    _, runs = selection.planned(said([path, "--methods", "ce"], tmp_path))
     assert [run.config.method.name for run in runs] == ["ce", "ce"]
 
 
@@ -277,7 +276,7 @@ def test_f70_a_wrong_flag_is_refused_by_its_name(tmp_path, words, message):
 def test_an_unknown_baseline_is_answered_with_the_nearest(tmp_path):
     args = said(["quickstart", "--baseline", "cee"], tmp_path)
     with pytest.raises(ValueError, match=r"unknown baseline 'cee'; did you mean 'ce'\?"):
-        select.baseline_of(args, *select.planned(args))
+        selection.baseline_of(args, *selection.planned(args))
 
 
 def test_an_unknown_suite_is_answered_with_the_nearest(tmp_path):
@@ -317,11 +316,11 @@ def test_f73_code_named_in_a_suite_file_needs_to_be_allowed(suite_file, tmp_path
         "from dataclasses import dataclass\nfrom methods import LossMethod\n\n\n@dataclass(eq=False)\n"
         'class Mine(LossMethod):\n    """Mine."""\n\n    eta: float = 0.5\n'
     )
-    _, runs = select.planned(said([path, "--allow-plugin", "--set", "own.Mine.eta=1"], tmp_path))
+    _, runs = selection.planned(said([path, "--allow-plugin", "--set", "own.Mine.eta=1"], tmp_path))
     assert runs[0].config.method.name == "own.Mine"
     assert runs[0].config.method.params == {"eta": 1.0}
     assert runs[0].spec == f"{own}:Mine"
-    select.planned(said([path, "--methods", "ce"], tmp_path))  # nothing foreign is left to allow
+    selection.planned(said([path, "--methods", "ce"], tmp_path))  # nothing foreign is left to allow
 
 
 def test_f72_a_method_file_whose_name_is_no_name_is_refused(tmp_path):

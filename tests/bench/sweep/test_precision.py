@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from bench import cli, hardware
-from bench.commands import select
+from bench.commands.begin import begin
 from bench.evidence.grouping import group
 from bench.files import canonical, sha256
 from bench.sweep.devices import Slot
-from bench.sweep.planning import grid
+from bench.sweep.planning import grid, selection
 from bench.sweep.planning.grid import Suite, expand, plan, settle
 from bench.sweep.records.store import Store
 
@@ -51,8 +51,8 @@ def said(verb: str, words: list[str], tmp_path: Path):
 def begun(words: list[str], tmp_path: Path) -> list[grid.Planned]:
     """The runs of a suite as `run` plans and begins it, without running them."""
     args = said("run", words, tmp_path)
-    suite, runs = select.planned(args)
-    select.begin(args, Store(args.results), suite, runs)
+    suite, runs = selection.planned(args)
+    begin(args, Store(args.results), suite, runs)
     return runs
 
 
@@ -136,7 +136,7 @@ def test_every_run_of_a_plan_says_whether_its_precision_was_left_open(unasked):
 )
 def test_an_unknown_precision_is_answered_with_the_nearest(unasked, tmp_path, value, message):
     with pytest.raises(ValueError) as error:  # noqa: PT011 - the text is compared
-        select.planned(said("run", [*WORDS, "--set", f"precision={value}"], tmp_path))
+        selection.planned(said("run", [*WORDS, "--set", f"precision={value}"], tmp_path))
     assert str(error.value).startswith(message)
 
 
@@ -147,7 +147,7 @@ def test_a_suite_begun_with_amx_goes_on_in_bf16_without_it_and_says_what_that_me
     assert capsys.readouterr().err == ""
     machine(amx=False)
     for verb in ("status", "table", "plot", "run"):
-        assert [run.run_id for run in select.planned(said(verb, WORDS, tmp_path))[1]] == [r.run_id for r in first]
+        assert [run.run_id for run in selection.planned(said(verb, WORDS, tmp_path))[1]] == [r.run_id for r in first]
     assert [run.run_id for run in begun(WORDS, tmp_path)] == [run.run_id for run in first]
     assert capsys.readouterr().err == (
         "precision bf16 as when this suite was begun; this CPU has no AMX and computes it slowly\n"
@@ -169,7 +169,7 @@ def test_what_was_chosen_is_found_by_the_name_of_a_stored_suite_too(machine, tmp
     begun(WORDS, tmp_path)
     (stored,) = (tmp_path / "results" / "suites").iterdir()
     machine(amx=False)
-    assert precisions(select.planned(said("status", [stored.name], tmp_path))[1]) == {"bf16"}
+    assert precisions(selection.planned(said("status", [stored.name], tmp_path))[1]) == {"bf16"}
 
 
 def test_a_changed_suite_is_chosen_for_anew_and_a_precision_that_is_asked_for_stands(machine, tmp_path, capsys):
@@ -184,7 +184,7 @@ def test_a_changed_suite_is_chosen_for_anew_and_a_precision_that_is_asked_for_st
 
 def test_looking_at_a_suite_that_was_never_begun_chooses_nothing_for_it(machine, tmp_path):
     machine(amx=True)
-    assert precisions(select.planned(said("status", WORDS, tmp_path))[1]) == {"bf16"}
+    assert precisions(selection.planned(said("status", WORDS, tmp_path))[1]) == {"bf16"}
     assert not (tmp_path / "results").exists()
     machine(amx=False)
     assert precisions(begun(WORDS, tmp_path)) == {"float32"}
@@ -192,9 +192,9 @@ def test_looking_at_a_suite_that_was_never_begun_chooses_nothing_for_it(machine,
 
 def test_where_run_is_sent_decides_and_status_then_follows(monkeypatch, tmp_path):
     monkeypatch.setattr(hardware, "choose", lambda devices="auto": hardware.Choice(*ANSWERS[devices]))
-    assert precisions(select.planned(said("status", WORDS, tmp_path))[1]) == {"bf16"}
+    assert precisions(selection.planned(said("status", WORDS, tmp_path))[1]) == {"bf16"}
     assert precisions(begun([*WORDS, "--devices", "cpu"], tmp_path)) == {"float32"}
-    assert precisions(select.planned(said("status", WORDS, tmp_path))[1]) == {"float32"}
+    assert precisions(selection.planned(said("status", WORDS, tmp_path))[1]) == {"float32"}
     assert precisions(begun(WORDS, tmp_path)) == {"float32"}
 
 
@@ -206,13 +206,13 @@ def test_a_wrong_device_is_not_blamed_on_the_file_of_a_suite(machine, tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text('dataset = "cifar10"\nnoise = ["symmetric:0.5"]\nmethods = ["ce"]\n')
     with pytest.raises(ValueError, match=r"^--devices cuda:1: this machine has no GPU$"):
-        select.planned(said("run", [str(path), "--devices", "cuda:1"], tmp_path))
+        selection.planned(said("run", [str(path), "--devices", "cuda:1"], tmp_path))
 
 
 def test_a_suite_that_was_begun_when_there_was_no_choice_stays_in_float32(machine, tmp_path):
     machine(amx=True)
     args = said("run", WORDS, tmp_path)
-    suite = select.suite_of(args)
+    suite = selection.suite_of(args)
     path = Store(args.results).save_suite(suite.name, suite.to_dict())
     assert path.name == f"{sha256(canonical(suite.to_dict()))[:12]}.json"
     assert precisions(begun(WORDS, tmp_path)) == {"float32"}
@@ -225,7 +225,7 @@ def test_a_number_that_is_none_is_refused_by_its_name_before_the_store_is_asked(
         (["--val", "nan"], "val must"),
     ):
         with pytest.raises(ValueError, match=f"^{message}"):
-            select.planned(said("run", [*WORDS, *words], tmp_path))
+            selection.planned(said("run", [*WORDS, *words], tmp_path))
 
 
 def test_the_first_of_two_machines_decides_and_the_other_is_told(tmp_path):
@@ -247,7 +247,7 @@ def test_a_damaged_choice_is_named_and_never_made_anew(machine, tmp_path, damage
     (path,) = (tmp_path / "results" / "suites").glob("*/chosen/*.json")
     path.write_text(damage)
     with pytest.raises(ValueError, match=f"^{path}: damaged: "):
-        select.planned(said("status", WORDS, tmp_path))
+        selection.planned(said("status", WORDS, tmp_path))
 
 
 def test_a_run_in_tf32_is_refused_on_a_cpu_before_anything_is_stored_and_may_be_looked_at(machine, tmp_path, capsys):

@@ -7,10 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from bench.commands import preflight
 from bench.sweep.planning.grid import Suite, expand
 from bench.sweep.records.store import Store
-from bench.sweep.upkeep import ground
+from bench.sweep.upkeep import ground, preflight
 
 
 def check(tmp_path, *methods, noise=("symmetric:0.5",), **more):

@@ -3,11 +3,11 @@
 import pytest
 
 from bench import cli, hardware
-from bench.commands import preflight
 from bench.files import canonical
-from bench.findings import derived
+from bench.findings import figures
 from bench.sweep.planning.shard import Shard, parse
 from bench.sweep.records.store import Store
+from bench.sweep.upkeep import preflight
 
 SUITE = ["--dataset", "digits", "--noise", "symmetric:0.5", "--methods", "ce", "--seeds", "0-4", "--epochs", "2"]
 SUITE += ["--train-limit", "64", "--test-limit", "64", "--devices", "cpu", "--set", "trace_samples=32"]
@@ -16,7 +16,7 @@ SUITE += ["--train-limit", "64", "--test-limit", "64", "--devices", "cpu", "--se
 @pytest.fixture
 def run(forked, monkeypatch, tmp_path):
     monkeypatch.setattr(preflight, "check_methods", lambda todo: None)
-    monkeypatch.setattr(derived, "write_plots", lambda found, folder: [])
+    monkeypatch.setattr(figures, "write_all", lambda found, folder: [])
     return lambda results, *words: cli.main(["run", *SUITE, "--results", str(tmp_path / results), *words])
 
 

@@ -12,7 +12,6 @@ from contextlib import nullcontext
 import pytest
 
 from bench import cli
-from bench.commands import preflight
 from bench.files import canonical
 from bench.sweep.devices import Gpu, Slot
 from bench.sweep.job import RESOURCES, SHARE, Exit, Job
@@ -22,6 +21,7 @@ from bench.sweep.supervision import executor, packing, watchdog
 from bench.sweep.supervision import sweep as sweeping
 from bench.sweep.supervision.packing import Measured
 from bench.sweep.supervision.sweep import Sweep
+from bench.sweep.upkeep import preflight
 
 SMALL = Gpu("made up", 10_000.0, 10_000.0)
 

@@ -174,14 +174,14 @@ FULL_DISK = """
 import os, sys, threading, time
 from pathlib import Path
 from bench import cli
-from bench.commands import preflight
-from bench.findings import derived
+from bench.sweep.upkeep import preflight
+from bench.findings import figures
 from bench.sweep.upkeep import ground
 from bench.sweep.supervision import storage
 
 results, room, free = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 preflight.check_methods = lambda todo: None
-derived.write_plots = lambda found, folder: []
+figures.write_all = lambda found, folder: []
 ground.MARGIN = ground.COPIES = 0
 storage.PROBE_SECONDS = 0.1
 ballast = results / "ballast"

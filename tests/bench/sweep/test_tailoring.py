@@ -6,8 +6,7 @@ from dataclasses import replace
 import pytest
 
 from bench import cli
-from bench.commands import select
-from bench.sweep.planning import grid
+from bench.sweep.planning import grid, selection
 from bench.sweep.planning.grid import Suite, custom, load, plan
 from bench.sweep.planning.tailoring import Cells, without
 
@@ -89,7 +88,7 @@ def test_cells_that_make_no_sense_are_refused_in_one_line(tmp_path, text, said):
     )
     args = cli.parser().parse_args(["status", str(path), "--results", str(tmp_path / "results")])
     with pytest.raises(ValueError, match=said.replace("?", r"\?")) as error:
-        select.planned(args)
+        selection.planned(args)
     assert "\n" not in str(error.value)
 
 

@@ -22,10 +22,10 @@ PLOTS = (".png", ".svg")
 DRIVER = """
 import sys
 from bench import cli
-from bench.commands import preflight
-from bench.findings import derived
+from bench.sweep.upkeep import preflight
+from bench.findings import figures
 preflight.check_methods = lambda todo: None
-derived.write_plots = lambda found, folder: []
+figures.write_all = lambda found, folder: []
 sys.exit(cli.main())
 """
 

@@ -14,10 +14,11 @@ from pathlib import Path
 import pytest
 
 from bench import cli
-from bench.commands import dry_run, preflight
+from bench.commands import dry_run
 from bench.sweep.backends import element, on_slurm
 from bench.sweep.backends.on_slurm import Layout
 from bench.sweep.records.store import Store
+from bench.sweep.upkeep import preflight
 
 from . import conftest as backends
 from .conftest import equal, payloads, processes_of, wait_for, waiting_run, words

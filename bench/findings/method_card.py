@@ -1,6 +1,5 @@
-"""`list methods --card NAME`: what a method is, where it comes from, what was changed, and what it must be told."""
+"""The card of a method: what it is, where it comes from, what was changed, and what it must be told."""
 
-import json
 import textwrap
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -103,8 +102,3 @@ def setting_text(value: Any) -> str:
     if isinstance(value, list):
         return "/".join(_plain(item) for item in value)
     return _plain(value)
-
-
-def show(name: str, as_json: bool) -> None:
-    """Print the card of one method."""
-    print(json.dumps(as_dict(name), indent=1) if as_json else as_text(name))

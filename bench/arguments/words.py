@@ -7,12 +7,8 @@ import functools
 import shlex
 from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from bench.arguments import parser
-
-if TYPE_CHECKING:
-    from bench.sweep.planning.grid import Planned
 
 
 def words(args: argparse.Namespace, verb: str, without: Collection[str] = (), *, resolve: bool = True) -> list[str]:
@@ -51,8 +47,10 @@ def command(args: argparse.Namespace, verb: str, without: Collection[str] = (), 
     return shlex.join(["python", "run_bench.py", *words(args, verb, without, resolve=resolve)])
 
 
-def cell_command(args: argparse.Namespace, run: Planned, *, alone: bool = False, resolve: bool = True) -> str:
-    """What does the runs of the method and noise of `run` as `args` do; of its seed only, if it is `alone`."""
-    seeds = {"seeds": [str(run.config.seed)]} if alone else {}
-    one = argparse.Namespace(**{**vars(args), "methods": [run.spec], "noise": [run.noise], **seeds})
+def cell_command(
+    args: argparse.Namespace, method: str, noise: str, seed: int | None = None, *, resolve: bool = True
+) -> str:
+    """What does the runs of one method and one noise as `args` do; those of one seed only, if it is given."""
+    seeds = {} if seed is None else {"seeds": [str(seed)]}
+    one = argparse.Namespace(**{**vars(args), "methods": [method], "noise": [noise], **seeds})
     return command(one, "run", without=("dry_run", "stale"), resolve=resolve)
