@@ -6,15 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from bench.arguments.parsing import EPILOG
-from bench.arguments.selecting import selection
+from bench.arguments.selecting import everything, selection
 
 
 def keeping(verbs: Any) -> None:
     """What keeps a results folder in order."""
     verify = verbs.add_parser(
-        "verify", help="recompute every digest and every cell of a suite's tables independently", epilog=EPILOG
+        "verify", help="recompute every digest and every cell of the tables independently", epilog=EPILOG
     )
     selection(verify)
+    everything(verify)
     verify.add_argument(
         "--rerun", type=int, default=0, metavar="K", help="train K finished runs again, too, and compare their payloads"
     )

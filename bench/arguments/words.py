@@ -18,7 +18,7 @@ def words(args: argparse.Namespace, verb: str, without: Collection[str] = (), *,
     readers who need not know where things lie on this machine.
     """
     found, suite = [], []
-    for action in _options(verb):
+    for action in options_of(verb):
         value = getattr(args, action.dest, action.default)
         if action.dest in without or value is None or value == action.default:
             continue
@@ -37,7 +37,8 @@ def words(args: argparse.Namespace, verb: str, without: Collection[str] = (), *,
 
 
 @functools.cache
-def _options(verb: str) -> list[argparse.Action]:
+def options_of(verb: str) -> list[argparse.Action]:
+    """What a verb takes, options and arguments, with their defaults."""
     (verbs,) = (action for action in parser()._actions if isinstance(action, argparse._SubParsersAction))
     return list(verbs.choices[verb]._actions)
 

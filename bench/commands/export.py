@@ -7,13 +7,11 @@ import errno
 import sys
 from pathlib import Path
 
-from bench.arguments import parser
 from bench.exit_codes import DAMAGED, DONE, INCOMPLETE
 from bench.findings import everything
 from bench.printable import printable
 from bench.sharing import archive
 from bench.sharing.exporting import Export, check_about
-from bench.sweep.planning.selection import planned
 from bench.sweep.records.reading import without_collector
 from bench.sweep.records.store import Store
 
@@ -53,15 +51,8 @@ def main(args: argparse.Namespace) -> int:
 
 def _chosen(args: argparse.Namespace) -> Export:
     store = Store(args.results)
-    if not args.everything:
-        suite, runs = planned(args)
-        return Export(store, suite, runs, suite.rule or "last")
-    default = parser().parse_args([args.verb, "--out", str(args.out)])
-    if given := [name for name in everything.SELECTING if getattr(args, name) != getattr(default, name)]:
-        flags = [f"--{name.replace('_', '-')}" if name != "suite" else f"suite {args.suite!r}" for name in given]
-        raise ValueError(f"--everything takes all runs of the results folder; leave out {', '.join(flags)}")
-    found = everything.gather(store, args.data_dir)
-    return Export(store, found.suite, found.runs, whole=True, alarms=list(found.corrupt.values()))
+    suite, runs, corrupt = everything.selected(args, store)
+    return Export(store, suite, runs, suite.rule or "last", whole=args.everything, alarms=[*corrupt.values()])
 
 
 def _text(export: Export, out: Path, fresh: bool) -> str:

@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from bench.exit_codes import DONE
+from bench.exit_codes import DAMAGED, DONE
 from bench.findings import everything, figures
 from bench.printable import printable
 from bench.sweep.planning.selection import data_dir_of
@@ -29,4 +29,4 @@ def main(args: argparse.Namespace) -> int:
         print(path)
     for kind, reason in written.skipped.items():
         print(f"not drawn: {kind}: {reason}", file=sys.stderr)
-    return DONE
+    return DAMAGED if found.alarms() else DONE

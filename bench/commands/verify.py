@@ -1,4 +1,4 @@
-"""`verify`: every digest and every cell of a suite once more, by another road than the one it came by."""
+"""`verify`: every digest and every cell of a suite, or of a whole folder, by another road than the one it came by."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from dataclasses import asdict
 
 from bench.evidence.recount import Run
 from bench.exit_codes import DAMAGED, DONE, INCOMPLETE, INTERRUPTED
-from bench.findings.gathering import gather
+from bench.findings import everything
+from bench.findings.everything import Selected
 from bench.findings.recounted import Recount
 from bench.printable import printable
-from bench.sweep.planning.grid import Planned, Suite
-from bench.sweep.planning.selection import data_dir_of, planned, usual_baseline
+from bench.sweep.planning.selection import data_dir_of, usual_baseline
 from bench.sweep.records.store import Store
 from bench.sweep.upkeep.repeating import Repeated, repeat
 from bench.sweep.upkeep.verifying import Report, Verifier
@@ -32,13 +32,16 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _verify(args: argparse.Namespace) -> int:
-    suite, runs = planned(args)
-    store, report, data_dir = Store(args.results), Report(), data_dir_of(args, suite)
+    store, report = Store(args.results), Report()
     if not store.root.is_dir():
         raise ValueError(f"there is no folder {store.root}")
+    chosen = everything.selected(args, store)
+    suite, runs, data_dir = chosen.suite, chosen.runs, data_dir_of(args, chosen.suite)
+    for run_id, reason in chosen.corrupt.items():
+        report.wrong(store.runs / run_id, reason)
     records = Verifier(store, runs, data_dir, report).run()
     if records:
-        _recount(store, suite, runs, records, report)
+        _recount(store, chosen, records, report)
     repeated = Repeated()
     if args.rerun and records:
         repeated = repeat(store, runs, records, data_dir, args.rerun)
@@ -52,13 +55,13 @@ def _verify(args: argparse.Namespace) -> int:
     return code
 
 
-def _recount(store: Store, suite: Suite, runs: list[Planned], records: Mapping[str, Run], report: Report) -> None:
+def _recount(store: Store, chosen: Selected, records: Mapping[str, Run], report: Report) -> None:
     try:
-        found = gather(store, suite, runs)
+        found = everything.gathered(store, chosen)
     except ValueError as error:
         report.wrong(store.runs, f"no table can be made: {error}")
         return
-    Recount(store, found, records, usual_baseline(suite, runs), report).check()
+    Recount(store, found, records, usual_baseline(chosen.suite, chosen.runs), report).check()
 
 
 def _text(title: str, report: Report) -> str:
@@ -67,6 +70,6 @@ def _text(title: str, report: Report) -> str:
     lines += [f"  note: {note}" for note in report.notes]
     lines += [f"WRONG {violation.file}: {violation.reason}" for violation in report.violations]
     if not report.checked and not report.violations:
-        return "\n".join([*lines, "nothing was verified: no run of this suite is finished"])
+        return "\n".join([*lines, "nothing was verified: no run of these is finished"])
     count = len(report.violations)
     return "\n".join([*lines, f"{count} violations" if count > 1 else "1 violation" if count else "all of it is right"])

@@ -7,10 +7,10 @@ import functools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from bench import config as cfg
-from bench.arguments import parser
+from bench.arguments.words import options_of
 from bench.data import datasets
 from bench.data.noisy import spec_of
 from bench.data.places import OWN
@@ -30,21 +30,40 @@ SELECTING = (
 )
 
 
+class Selected(NamedTuple):
+    """The runs that a command line means; `corrupt` tells by run_id why others of the folder cannot be planned."""
+
+    suite: Suite
+    runs: list[Planned]
+    corrupt: dict[str, str]
+
+
 def asked(args: argparse.Namespace, store: Store) -> Evidence:
     """Gather the runs that a command line means: of a suite, or all that the folder holds with --everything."""
+    return gathered(store, selected(args, store))
+
+
+def selected(args: argparse.Namespace, store: Store) -> Selected:
+    """The runs themselves; ValueError for --everything beside what selects some of them."""
     if not args.everything:
-        suite, runs = planned(args)
-        return gathering.gather(store, suite, runs)
-    default = parser().parse_args([args.verb])
-    for name in SELECTING:
-        if getattr(args, name) != getattr(default, name):
-            what = f"suite {args.suite!r}" if name == "suite" else f"--{name.replace('_', '-')}"
-            raise ValueError(f"--everything takes all runs of the results folder; leave out {what}")
-    return gather(store, args.data_dir)
+        return Selected(*planned(args), {})
+    default = {action.dest: action.default for action in options_of(args.verb)}
+    given = [name for name in SELECTING if getattr(args, name) != default[name]]
+    if given:
+        what = [f"suite {args.suite!r}" if name == "suite" else f"--{name.replace('_', '-')}" for name in given]
+        raise ValueError(f"--everything takes all runs of the results folder; leave out {', '.join(what)}")
+    return every(store, args.data_dir)
 
 
-def gather(store: Store, data_dir: Path | None = None) -> Evidence:
-    """Read every run of a folder; ValueError if there is none.
+def gathered(store: Store, found: Selected) -> Evidence:
+    """Read their results."""
+    evidence = gathering.gather(store, found.suite, found.runs)
+    evidence.corrupt |= found.corrupt
+    return evidence
+
+
+def every(store: Store, data_dir: Path | None = None) -> Selected:
+    """All runs of a folder; ValueError if there is none.
 
     Code of methods from elsewhere is not looked for, so nothing is known of these but what their records say. Runs
     that were planned and never started have no folder, and are not known here.
@@ -64,9 +83,7 @@ def gather(store: Store, data_dir: Path | None = None) -> Evidence:
     if not runs:
         raise ValueError("\n".join(corrupt.values()) or f"there is no run under {store.root}")
     runs.sort(key=_place)
-    found = gathering.gather(store, _suite(store, runs), runs)
-    found.corrupt |= corrupt
-    return found
+    return Selected(_suite(store, runs), runs, corrupt)
 
 
 def _suite(store: Store, runs: Sequence[Planned]) -> Suite:

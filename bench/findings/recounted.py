@@ -11,6 +11,7 @@ from statistics import mean
 from typing import NamedTuple
 
 from bench.arguments.evidence import VIEWS
+from bench.config import RunConfig
 from bench.data.noisy import spec_of
 from bench.evidence import recount
 from bench.evidence.cells import ALL, Cell, Part, Table
@@ -173,12 +174,17 @@ class Recount:
         if not _near(said, counted, EXACT):
             self.report.wrong(f"table of {self.found.suite.name}, {where}", f"says {said}, counted again {counted}")
 
+    def _column(self, config: RunConfig) -> str:
+        """The label of a run's column: its noise, after its data set where there are several."""
+        noise, several = spec_of(config.noise).label, len({run.config.dataset.name for run in self.found.runs}) > 1
+        return f"{config.dataset.name} · {noise}" if several else noise
+
     def _fault(self, method: str, column: str, cell: Cell, number: Number | None) -> str:
         """What is wrong with a cell, given the recount of its runs."""
         if number is None:
             return f"averages runs that are not of one setting: {', '.join(cell.runs)}"
         configs = [run.config for run in self.found.runs if run.run_id in cell.runs]
-        if {(config.method.name, spec_of(config.noise).label) for config in configs} != {(method, column)}:
+        if {(config.method.name, self._column(config)) for config in configs} != {(method, column)}:
             return f"stands in another row or column than its runs {', '.join(cell.runs)}"
         exact = cell.n == number.n and _near(cell.mean, number.mean, EXACT) and _near(cell.sd, number.sd, EXACT)
         shown = [Triple(*found) for found in _triples(f"{cell.number} ({cell.n})")]

@@ -17,12 +17,15 @@ from bench.sweep.records.store import Store
 if TYPE_CHECKING:
     from bench.config import RunConfig
 
+IDS_SHOWN = 10
+
 
 def lines(store: Store, found: Evidence) -> list[str]:
     """What the labels of each column really contain, from the stored labels, with the id of every seed."""
     said = []
     for label, runs in by_column(found).items():
-        ids = ", ".join(f"{config.noise.seed} {facts.noise_id}" for config, facts in runs)
+        ids = ", ".join(f"{config.noise.seed} {facts.noise_id}" for config, facts in runs[:IDS_SHOWN])
+        more = f" and {len(runs) - IDS_SHOWN} more" if len(runs) > IDS_SHOWN else ""
         try:
             stored = [read(store, facts.noise_id, facts.truth) for _, facts in runs]
             settings = [config.to_dict() for config, _ in runs]
@@ -32,7 +35,7 @@ def lines(store: Store, found: Evidence) -> list[str]:
             said.append(remembered(["noise", inputs], functools.partial(_line, told), str))
         except (FileNotFoundError, ValueError) as error:  # the numbers stand without it; the page says so
             said.append(f"{label}: the stored labels are not readable ({error})")
-        said.append(f"by noise seed: {ids}")
+        said.append(f"by noise seed: {ids}{more}")
     return said
 
 

@@ -82,6 +82,15 @@ def test_after_another_result_everything_is_drawn_anew(plot, trained, tmp_path):
     assert json.loads(after[figures.MANIFEST])["files"] == ["cost.svg"]  # accuracy.svg is of other records now
 
 
+def test_what_a_damaged_result_leaves_is_drawn_and_the_damage_is_named(plot, trained):
+    path = min(trained.glob("runs/*/result.json"))
+    path.write_bytes(path.read_bytes()[:-9])
+    code, paths, err = plot("--kind", "accuracy", "--format", "svg")
+    assert (code, [Path(path).name for path in paths]) == (3, ["accuracy.svg"])
+    assert err[0] == f"{path}: sha256 does not match the record"
+    assert "1 of 8 planned runs are missing" in Path(paths[0]).read_text(encoding="utf-8")
+
+
 def test_a_damaged_manifest_is_as_good_as_none(plot, tmp_path):
     plot("--kind", "cost", "--format", "svg")
     sound = files(tmp_path / "out")

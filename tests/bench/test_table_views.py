@@ -5,10 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import re
-import shutil
 from dataclasses import replace
 from fractions import Fraction
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -22,11 +20,11 @@ from bench.evidence.cells import Cell, Row, Table
 from bench.evidence.footnoted import NOTHING
 from bench.evidence.statistics import highest, not_separable
 from bench.evidence.writers import to_html
-from bench.files import canonical
 from bench.findings import compared, figures, gathering, remembering
 from bench.sweep.planning.selection import planned
-from bench.sweep.records.result import run_id_of_bytes, seal
+from bench.sweep.records.result import seal
 from bench.sweep.records.store import Store
+from tests.bench.tampering import alike
 
 
 @pytest.fixture
@@ -149,22 +147,6 @@ def test_everything_takes_no_part(trained, say, words, what):
 def test_everything_of_nothing_is_one_line(tmp_path, say):
     code, _, err = say("table", "--everything", "--results", tmp_path)
     assert (code, err) == (2, f"run_bench.py table: there is no run under {tmp_path}\n")
-
-
-def alike(folder: Path, run_id: str, change) -> str:
-    """A valid result of other settings, made of a run's; return its run_id."""
-    record = json.loads((folder / "runs" / run_id / "result.json").read_bytes())
-    payload = record["payload"]
-    change(payload["config"])
-    name = run_id_of_bytes(canonical(payload["config"]))
-    payload |= {"run_id": name, "dataset_digest": payload["config"]["dataset"]["digest"]}
-    place = folder / "runs" / name
-    place.mkdir()
-    (place / "config.json").write_bytes(canonical(payload["config"]))
-    (place / "result.json").write_bytes(seal(payload, record["provenance"]))
-    for path in (folder / "runs" / run_id).glob("predictions-*"):
-        shutil.copy(path, place)
-    return name
 
 
 def test_everything_keeps_data_sets_and_strange_methods_apart(trained, runs, say):

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 
+import noise
 from bench.data import datasets
+from bench.data.noisy import split_of
 from bench.fingerprint import ROOT
-from tests.bench.tampering import absent
+from bench.sweep.records.store import Store
+from tests.bench.tampering import absent, alike, reseal
 
 
 def test_a_sound_suite_passes_and_says_what_was_checked(trained, suite, say):
@@ -71,11 +75,54 @@ def test_nothing_to_verify_is_not_success(tmp_path, suite, say):
     (tmp_path / "empty").mkdir()
     code, out, _ = say("verify", *suite, "--results", tmp_path / "empty")
     assert code == 1
-    assert out.splitlines()[-1] == "nothing was verified: no run of this suite is finished"
+    assert out.splitlines()[-1] == "nothing was verified: no run of these is finished"
     code, _, err = say("verify", *suite, "--results", tmp_path / "none")
     assert (code, "there is no folder" in err, (tmp_path / "none").exists()) == (2, True, False)
     code, _, err = say("verify", *suite, "--results", tmp_path / "empty", "--rerun", "-1")
     assert (code, err.count("\n")) == (2, 1)
+
+
+def test_everything_is_verified_as_a_suite_is(trained, suite, say, verify):
+    say("table", "--everything", "--results", trained)
+    code, out, err = say("verify", "--everything", "--results", trained, "--json")
+    assert (code, err) == (0, "")
+    own, whole = verify()[1]["checked"], json.loads(out)["checked"]
+    assert whole == own | {"manifests": 1, "written tables": 4}  # of the folder of all, the table above
+    code, out, err = say("verify", *suite, "--everything", "--results", trained)
+    assert (code, out) == (2, "")
+    assert "leave out --methods, --dataset, --noise, --seeds" in err
+
+
+def test_everything_of_other_data_and_methods_is_checked_as_far_as_they_are_known(trained, runs, say):
+    def elsewhere(config):
+        config["dataset"] |= {"name": "mine.npz", "digest": "e" * 64}
+        config["method"] = {"name": "mine.Own", "params": {"drop": 0.3}}
+
+    other = Store(trained).run(alike(trained, runs[0].run_id, elsewhere))
+    own = other.result().payload
+    labels, _ = noise.from_bytes((trained / "noise" / f"{own['noise_id']}.npz").read_bytes())
+    split = split_of(labels, own["config"]["dataset"], own["config"]["noise"]["seed"])  # another one for other data
+    wrong = int((labels.given != labels.clean)[split.train_index].sum())
+    reseal(trained, other, lambda payload, _: payload["totals"].update(train_wrong=wrong))
+    code, out, _ = say("verify", "--everything", "--results", trained, "--json", "--rerun", "1")
+    report = json.loads(out)
+    assert (code, report["violations"], report["checked"]["records"]) == (0, [], 9)
+    assert report["checked"]["label sets drawn again"] == 4
+    assert report["checked"]["test accuracies from predictions"] == 16  # those of digits
+    (gap,) = report["skipped"]
+    assert gap.startswith("predictions against test labels, and labels drawn again: ")
+    assert "mine.npz" in gap
+    assert "1 runs are of methods from elsewhere, known by name alone: not repeated" in report["notes"]
+    assert report["checked"]["runs trained again, equal byte for byte"] == 1
+
+
+def test_everything_names_a_config_that_is_none(trained, runs, say):
+    path = trained / "runs" / runs[0].run_id / "config.json"
+    path.write_bytes(b"{}")
+    code, out, _ = say("verify", "--everything", "--results", trained, "--json")
+    files = [violation["file"] for violation in json.loads(out)["violations"]]
+    assert code == 3
+    assert str(path.parent) in files
 
 
 def test_where_the_data_are_not_there_the_rest_is_checked_and_the_gap_is_said(trained, verify, monkeypatch):

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from bench.evidence.cells import DAGGER
 from bench.evidence.contests import family
 from bench.evidence.records import HEADLINE, RULES
+from bench.evidence.remarks import dependent
 from bench.evidence.statistics import ALPHA, limits_text
 from bench.findings import notes
 from bench.findings.comparison.answer import Answer
@@ -28,6 +29,7 @@ def of(answer: Answer) -> list[str]:
             f"paired t test, each by itself; p: of that test{corrected}; better and worse: p <= {ALPHA}"
         )
         told.append(limits_text(counts.most_common(1)[0][0], tests))
+        told += dependent(answer.grouping)
     if answer.images:
         told.append("new seeds and new images: 95 %, by t, for other seeds and other test images; on the wide side")
     if answer.no_images:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+from bench.exit_codes import ended_by
 from bench.sweep.supervision import watchdog
 from bench.sweep.supervision.sweep import Sweep
 
@@ -34,7 +35,7 @@ def stopped_by_signals(sweep: Sweep) -> Iterator[None]:
         elif sweep.signals == 2:
             threading.Thread(target=sweep.stop, args=("signal", "", signal.SIGKILL), daemon=True).start()
         else:
-            os._exit(128 + number)
+            os._exit(ended_by(number))
 
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
     if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+from bench.exit_codes import ended_by
 from bench.sweep.devices import BUS_ORDER
 
 PROGRAM = "nvidia-cuda-mps-control"
@@ -85,7 +86,7 @@ def _orderly() -> Iterator[None]:
         return
 
     def leave(number: int, _frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
+        raise SystemExit(ended_by(number))
 
     before = [(number, signal.signal(number, leave)) for number in (signal.SIGTERM, signal.SIGHUP)]
     try:

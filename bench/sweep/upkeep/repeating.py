@@ -18,6 +18,7 @@ from bench.sweep.planning.grid import Planned
 from bench.sweep.records.store import Store
 from bench.sweep.upkeep import preflight
 from bench.sweep.upkeep.verifying import Report
+from methods import registry
 
 if TYPE_CHECKING:
     from bench.sweep.supervision.attempts import Outcome
@@ -45,6 +46,7 @@ class Repeated:
 
     comparisons: list[Comparison] = field(default_factory=list)
     elsewhere: int = 0  # runs made on a kind of device that this machine lacks
+    strange: int = 0  # runs of methods that their records name, whose code nobody has named
     code: int = 0
 
     @property
@@ -57,6 +59,8 @@ class Repeated:
             report.notes.append("interrupted while runs were trained again: none was compared")
         if self.elsewhere:
             report.notes.append(f"{self.elsewhere} runs were made on a kind of device that is not here: not repeated")
+        if self.strange:
+            report.notes.append(f"{self.strange} runs are of methods from elsewhere, known by name alone: not repeated")
         for found in self.comparisons:
             what = f"{found.run_id} ({found.what}) trained again"
             if found.failure:
@@ -83,8 +87,10 @@ def repeat(
     """Train some finished runs of a store again, in a temporary folder that is removed, and compare what they find."""
     kinds = {run_id: record.facts["device_kind"] for run_id, record in records.items()}
     here = {"cpu", "cuda"} if devices.visible_gpus() else {"cpu"}
-    possible = [run.run_id for run in runs if kinds.get(run.run_id) in here]
-    found = Repeated(elsewhere=len(records) - len(possible))
+    finished = [run for run in runs if run.run_id in records]
+    named = [run for run in finished if ":" in run.spec or run.spec in registry.available()]
+    possible = [run.run_id for run in named if kinds[run.run_id] in here]
+    found = Repeated(elsewhere=len(named) - len(possible), strange=len(finished) - len(named))
     chosen = set(pick(possible, number))
     with _interruptible(), tempfile.TemporaryDirectory(prefix="lnbench-rerun-") as folder:
         again = Store(Path(folder))

@@ -79,7 +79,7 @@ class Verifier:
         self.store, self.runs, self.data_dir, self.report = store, runs, data_dir, report
         self.strange = strange
         self.found: dict[str, Run] = {}
-        self.dataset: datasets.Dataset | None = None
+        self._loaded: dict[tuple[str, str], datasets.Dataset | None] = {}  # by name and digest
 
     def run(self) -> dict[str, Run]:
         """Check everything; return the valid records."""
@@ -89,7 +89,6 @@ class Verifier:
         done = [run for run in self.runs if run.run_id in self.found]
         for line in recount.unequal_labels(self.found.values()):
             self.report.wrong(self.store.noise, line)
-        self.dataset = self._load() if done else None
         met = self._labels(done)
         for run in done:
             folder, found = self.store.run(run.run_id), self.found[run.run_id]
@@ -139,9 +138,15 @@ class Verifier:
         except ValueError as error:
             self.report.wrong(path, error)
 
-    def _load(self) -> datasets.Dataset | None:
-        """The data set of the suite; None, and the reason told, where it cannot be had."""
-        wanted = self.runs[0].config.dataset
+    def _dataset(self, config: RunConfig) -> datasets.Dataset | None:
+        """The data set that a run was planned on; None, and the reason told once, where it cannot be had."""
+        wanted = config.dataset.name, config.dataset.digest
+        if wanted not in self._loaded:
+            self._loaded[wanted] = self._load(config)
+        return self._loaded[wanted]
+
+    def _load(self, config: RunConfig) -> datasets.Dataset | None:
+        wanted = config.dataset
         try:
             found = datasets.load(wanted.name, self.data_dir)
             if found.info.digest == wanted.digest:
@@ -174,10 +179,10 @@ class Verifier:
                 if facts["totals"][part] != count:
                     path = self.store.runs / run.run_id / "result.json"
                     self.report.wrong(path, f"tells of {facts['totals'][part]} ({part}), its stored labels of {count}")
-            recipe = recount.spelt([name, facts["config"]["noise"]])
-            if self.dataset is not None and recipe not in redrawn:
+            recipe = recount.spelt([name, facts["config"]["noise"], facts["config"]["dataset"]["digest"]])
+            if recipe not in redrawn and (dataset := self._dataset(run.config)) is not None:
                 redrawn.add(recipe)
-                self._redraw(self.dataset, name, run.config, facts["code"], labels)
+                self._redraw(dataset, name, run.config, facts["code"], labels)
         return met
 
     def _read_labels(self, name: str, noise_id: str) -> noise.Corruption | None:
@@ -218,9 +223,9 @@ class Verifier:
             self.report.notes.append(f"{what}; the runs were made by other code than today's")
 
     def _test_labels(self, config: RunConfig, labels: noise.Corruption | None) -> NDArray[np.int64] | None:
-        if self.dataset is None or labels is None:
+        if labels is None or (dataset := self._dataset(config)) is None:
             return None
-        test = self.dataset.test_labels
+        test = dataset.test_labels
         if labels.known_classes is not None:
             test = test[test < labels.known_classes]
         return test[: config.dataset.test_limit]
