@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench.config import TrainConfig
-from bench.sweep.devices import Slot, query, slots
+from bench.devices import Slot, query, slots
 
 CPUINFO = Path("/proc/cpuinfo")
 FLAGS = ("amx_bf16", "amx_tile", "avx512_bf16", "avx512f", "avx2")

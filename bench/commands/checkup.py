@@ -17,9 +17,9 @@ from typing import Any
 from bench import hardware
 from bench.data import datasets
 from bench.data.report import Finding
+from bench.devices import query
 from bench.fingerprint import ROOT
 from bench.printable import printable
-from bench.sweep.devices import query
 from bench.sweep.records.store import State
 from bench.sweep.upkeep import health
 from bench.sweep.upkeep.health import Health

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from bench.sweep.devices import Slot
+from bench.devices import Slot
 from bench.sweep.planning import cost
 from bench.sweep.planning.grid import Planned, Suite
 from bench.sweep.records.store import State, Store

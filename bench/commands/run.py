@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from bench.commands import array, table, where
 from bench.commands.begin import begin
+from bench.devices import Slot
 from bench.exit_codes import DAMAGED, DONE, INCOMPLETE, INTERRUPTED, ended_by
 from bench.findings import figures
 from bench.findings.gathering import Evidence, gather
-from bench.sweep.devices import Slot
 from bench.sweep.planning import shard
 from bench.sweep.planning.grid import Planned, Suite
 from bench.sweep.planning.selection import baseline_of, data_dir_of, planned

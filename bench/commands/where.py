@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import hardware
+from bench import devices, hardware
 from bench.data import datasets
-from bench.sweep import backends, devices
-from bench.sweep.devices import Slot
+from bench.devices import Slot
+from bench.sweep import backends
 from bench.sweep.planning import timings
 from bench.sweep.planning.grid import Planned
 from bench.sweep.records.origin import origin

@@ -23,11 +23,11 @@ from bench.data.datasets import Dataset
 from bench.data.loader import Batches, Resident
 from bench.data.noisy import frozen
 from bench.data.prepare import Prepared, assemble
+from bench.devices import visible_gpus
 from bench.seeds import derive
 from bench.speed.images import dataset as random_images
 from bench.speed.images import shape_for
 from bench.speed.peer import Crops, Items, Peer, Recipe
-from bench.sweep.devices import visible_gpus
 from bench.sweep.planning import grid
 from bench.sweep.planning.recipes import uniform
 from bench.training import networks

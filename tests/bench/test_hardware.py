@@ -11,8 +11,8 @@ import pytest
 
 from bench import hardware
 from bench.config import TrainConfig
+from bench.devices import Slot
 from bench.hardware import Choice, check, choose, processor
-from bench.sweep.devices import Slot
 
 CPU, GPU = Slot(None, 0), Slot("0", 0)
 TF32 = TrainConfig("cnn9", precision="tf32")

@@ -12,10 +12,10 @@ import pytest
 
 from bench import cli
 from bench.data import cifar
+from bench.devices import Slot
 from bench.evidence.records import accuracy
 from bench.files import canonical, parse
 from bench.findings import gathering, tabulating
-from bench.sweep.devices import Slot
 from bench.sweep.planning import grid
 from bench.sweep.records.store import State, Store
 from bench.sweep.supervision import executor

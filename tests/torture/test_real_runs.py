@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from bench.devices import Slot
 from bench.files import canonical
-from bench.sweep.devices import Slot
 from bench.sweep.job import Exit, Job
 from bench.sweep.planning import grid
 from bench.sweep.planning.grid import Suite

@@ -17,11 +17,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
+from bench import devices
 from bench.arguments import parser
 from bench.commands import run
 from bench.exit_codes import INTERRUPTED, REFUSED
 from bench.files import publish
-from bench.sweep import devices
 from bench.sweep.planning import shard
 from bench.sweep.planning.grid import Planned
 from bench.sweep.planning.selection import planned

@@ -21,9 +21,9 @@ from typing import Any
 from distributed import Client, LocalCluster
 from distributed.client import Future
 
+from bench.devices import visible_gpus
 from bench.sweep.backends import placed
 from bench.sweep.backends.engine import ClusterLost, Need, Told, first_line
-from bench.sweep.devices import visible_gpus
 
 JOIN_SECONDS = 30.0  # for the scheduler to answer
 WORKER_SECONDS = 10.0  # for a first worker, which may have been started a moment ago

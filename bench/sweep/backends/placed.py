@@ -20,8 +20,8 @@ from typing import Any
 from bench import hardware
 from bench.config import RunConfig
 from bench.data.datasets import DatasetInfo
+from bench.devices import Slot, visible_gpus
 from bench.fingerprint import sources
-from bench.sweep.devices import Slot, visible_gpus
 from bench.sweep.planning.grid import Planned
 from bench.sweep.records.store import Store
 from bench.sweep.supervision.claims import Claims

@@ -15,10 +15,10 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
+from bench.devices import Slot
 from bench.files import publish
 from bench.sweep.backends.engine import ClusterLost, Engine, Told
 from bench.sweep.backends.placed import STOP, Request, pack
-from bench.sweep.devices import Slot
 from bench.sweep.planning.grid import Planned
 from bench.sweep.records.store import FINISHED, RunFolder, State
 from bench.sweep.supervision.attempts import Outcome

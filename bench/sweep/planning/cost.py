@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
 
+from bench.devices import Slot, describe_gpu, shown
 from bench.fingerprint import ROOT
-from bench.sweep.devices import Slot, describe_gpu, shown
 from bench.sweep.planning import timings
 from bench.sweep.planning.grid import Planned
 from bench.sweep.planning.timings import Past, Setup

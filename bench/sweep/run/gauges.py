@@ -6,7 +6,7 @@ import threading
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from bench.sweep.devices import query
+from bench.devices import query
 
 SECONDS = 10.0  # between two looks: each is a process, and some drivers answer in seconds
 

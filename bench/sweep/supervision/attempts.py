@@ -13,8 +13,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from bench.devices import Slot
 from bench.files import canonical, publish, remove
-from bench.sweep.devices import Slot
 from bench.sweep.job import CLASSES, RESOURCES, SHARE, STORAGE_ERRORS, Exit, Job
 from bench.sweep.planning.grid import Planned
 from bench.sweep.records.store import FINISHED, RunFolder, State

@@ -12,7 +12,7 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench.sweep.devices import Slot, query
+from bench.devices import Slot, query
 from bench.sweep.records import lock
 
 

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from joblib import Parallel, delayed
 
-from bench.sweep.devices import Slot
+from bench.devices import Slot
 from bench.sweep.job import STORAGE_ERRORS
 from bench.sweep.planning.grid import Planned
 from bench.sweep.records.store import FINISHED, State

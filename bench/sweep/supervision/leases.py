@@ -8,7 +8,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 
-from bench.sweep.devices import Slot
+from bench.devices import Slot
 from bench.sweep.supervision.claims import Claims
 
 LOOK_SECONDS = 1.0  # between two looks whether another launcher has left a GPU, or the sweep has ended

@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+from bench.devices import BUS_ORDER
 from bench.exit_codes import ended_by
-from bench.sweep.devices import BUS_ORDER
 
 PROGRAM = "nvidia-cuda-mps-control"
 SECONDS = 30.0  # for the daemon to start, or to end

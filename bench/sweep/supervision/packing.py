@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from bench import cache
+from bench.devices import Gpu, Slot, describe_gpu, shown
 from bench.files import canonical, parse, sha256
 from bench.fingerprint import ROOT
-from bench.sweep.devices import Gpu, Slot, describe_gpu, shown
 from bench.sweep.job import RESOURCES
 from bench.sweep.planning.grid import Planned
 from bench.sweep.run.forkserver import environment

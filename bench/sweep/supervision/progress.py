@@ -15,8 +15,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from bench.devices import Slot
 from bench.printable import printable
-from bench.sweep.devices import Slot
 from bench.sweep.planning.grid import Planned
 from bench.sweep.records.store import State, Store
 from bench.sweep.run.gauges import Gauges

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.sweep.devices import Gpu, Slot, shown
+from bench.devices import Gpu, Slot, shown
 from bench.sweep.job import Job
 from bench.sweep.records.store import RunFolder, Store
 from bench.sweep.run.forkserver import Child, ForkServer, spawn_exec

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench import devices
 from bench.evidence.recount import Record, Run, digest, opened, spelt
 from bench.exit_codes import INTERRUPTED, ended_by
 from bench.files import read_regular
-from bench.sweep import devices
 from bench.sweep.planning.grid import Planned
 from bench.sweep.records.store import Store
 from bench.sweep.upkeep import preflight

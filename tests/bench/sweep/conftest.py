@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from bench import cli
+from bench.devices import Slot
 from bench.findings import figures
-from bench.sweep.devices import Slot
 from bench.sweep.planning import grid
 from bench.sweep.planning.grid import Planned, Suite
 from bench.sweep.records.store import RunFolder, Store

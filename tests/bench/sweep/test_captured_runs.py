@@ -1,6 +1,6 @@
 """Runs whose steps are to be captured: one that cannot be goes on without, and has not failed."""
 
-from bench.sweep.devices import Slot
+from bench.devices import Slot
 from bench.sweep.job import Exit, Job
 from bench.sweep.records.store import State, Store
 from bench.sweep.supervision.sweep import Sweep

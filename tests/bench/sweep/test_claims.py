@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bench import cli
-from bench.sweep.devices import Slot
+from bench.devices import Slot
 from bench.sweep.supervision import claims, leases
 from bench.sweep.supervision.claims import Claims
 from bench.sweep.supervision.leases import Leases
@@ -22,7 +22,7 @@ LAUNCHER = """
 import sys, time
 from pathlib import Path
 from bench.sweep.supervision import claims
-from bench.sweep.devices import Slot
+from bench.devices import Slot
 from bench.sweep.supervision.leases import Leases
 
 claims.home = lambda: Path(sys.argv[1])

@@ -7,9 +7,9 @@ import os
 import pytest
 
 from bench.commands import dry_run
+from bench.devices import Gpu, Slot
 from bench.files import canonical
 from bench.sweep.backends.watching import Place
-from bench.sweep.devices import Gpu, Slot
 from bench.sweep.planning import cost
 from bench.sweep.planning.cost import OUTSIDE, expected
 from bench.sweep.planning.grid import Suite

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from bench.sweep.devices import Slot
+from bench.devices import Slot
 from bench.sweep.job import Exit, Job
 from bench.sweep.records.store import State, Store
 from bench.sweep.supervision import breaker, executor, storage

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.sweep import devices
+from bench import devices
 from bench.sweep.run import forking, forkserver
 from bench.sweep.run.forkserver import ForkServer, ServerLost, spawn_exec
 

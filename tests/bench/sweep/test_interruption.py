@@ -9,8 +9,8 @@ import time
 
 import pytest
 
+from bench.devices import Slot
 from bench.fingerprint import ROOT
-from bench.sweep.devices import Slot
 from bench.sweep.job import Exit
 from bench.sweep.records.store import State, Store
 from bench.sweep.supervision import attempts as attempting

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from bench.sweep.devices import Slot
+from bench.devices import Slot
 from bench.sweep.supervision import leases as leasing
 from bench.sweep.supervision.leases import Leases
 

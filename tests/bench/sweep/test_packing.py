@@ -8,8 +8,8 @@ from dataclasses import asdict, replace
 import pytest
 
 from bench import cache
+from bench.devices import Gpu, Slot
 from bench.files import canonical
-from bench.sweep.devices import Gpu, Slot
 from bench.sweep.job import RESOURCES
 from bench.sweep.supervision import packing
 from bench.sweep.supervision.leases import Leases

@@ -8,9 +8,9 @@ import pytest
 
 from bench import cli, hardware
 from bench.commands.begin import begin
+from bench.devices import Slot
 from bench.evidence.grouping import group
 from bench.files import canonical, sha256
-from bench.sweep.devices import Slot
 from bench.sweep.planning import grid, selection
 from bench.sweep.planning.grid import Suite, expand, plan, settle
 from bench.sweep.records.store import Store

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from bench.sweep.devices import Slot
+from bench.devices import Slot
 from bench.sweep.records.store import State, Store
 from bench.sweep.run import gauges, heartbeat
 from bench.sweep.run.gauges import Gauge, Gauges

@@ -12,8 +12,8 @@ import torch
 from bench.data.datasets import load
 from bench.data.loader import Resident
 from bench.data.prepare import prepare
+from bench.devices import Slot
 from bench.files import canonical, sha256
-from bench.sweep.devices import Slot
 from bench.sweep.records.sample_files import SampleFiles, long, official_index, to_bytes, untabled
 from bench.sweep.records.store import State, Store
 from bench.sweep.supervision import executor

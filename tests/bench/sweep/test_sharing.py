@@ -12,8 +12,8 @@ from contextlib import nullcontext
 import pytest
 
 from bench import cli
+from bench.devices import Gpu, Slot
 from bench.files import canonical
-from bench.sweep.devices import Gpu, Slot
 from bench.sweep.job import RESOURCES, SHARE, Exit, Job
 from bench.sweep.planning import cost, timings
 from bench.sweep.records.store import State, Store

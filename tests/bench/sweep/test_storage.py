@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from bench import cli
+from bench.devices import Slot
 from bench.files import canonical
-from bench.sweep.devices import Slot
 from bench.sweep.records.store import State, Store
 from bench.sweep.supervision import executor, storage
 from bench.sweep.supervision.storage import Storage

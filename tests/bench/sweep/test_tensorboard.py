@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench import cli
-from bench.sweep.devices import Slot
+from bench.devices import Slot
 from bench.sweep.records.store import State, Store
 from bench.sweep.run import tensorboard
 from bench.sweep.run.tensorboard import Board, name_of, scalars

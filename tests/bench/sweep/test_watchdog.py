@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from bench.sweep.devices import Slot
+from bench.devices import Slot
 from bench.sweep.records.store import State, Store
 from bench.sweep.run.heartbeat import NAME, Beat
 from bench.sweep.supervision import executor, watchdog

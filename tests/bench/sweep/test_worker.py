@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from bench.data.datasets import load
+from bench.devices import Slot
 from bench.files import canonical
-from bench.sweep.devices import Slot
 from bench.sweep.job import RESOURCES, Exit, Job
 from bench.sweep.records import store
 from bench.sweep.records.origin import published

@@ -2,8 +2,8 @@
 
 import pytest
 
-from bench.sweep import devices
-from bench.sweep.devices import Gpu, Slot, describe_gpu, slots, visible_gpus
+from bench import devices
+from bench.devices import Gpu, Slot, describe_gpu, slots, visible_gpus
 
 
 @pytest.fixture
