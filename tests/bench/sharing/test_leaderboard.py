@@ -42,6 +42,15 @@ def sections(said):
     return [[(line["entry"], line["method"]) for line in section["ranked"]] for section in said["protocols"]]
 
 
+def take_the_data_away(monkeypatch):
+    """Nothing can be drawn or counted again from here on."""
+
+    def missing(*_):
+        raise datasets.MissingDataError("digits: not here")
+
+    monkeypatch.setattr(datasets, "load", missing)
+
+
 # --- what holds
 
 
@@ -169,10 +178,7 @@ def test_a_missing_seed_and_a_missing_method_make_an_entry_incomplete(files, boa
 
 
 def test_where_the_data_are_not_at_hand_it_is_unchecked_and_not_ranked(files, board, monkeypatch):
-    def missing(*_):
-        raise datasets.MissingDataError("digits: not here")
-
-    monkeypatch.setattr(datasets, "load", missing)
+    take_the_data_away(monkeypatch)
     board.put(relisted(files, by="nobody else"))
     code, said = board.check()
     (one,), (section,) = said["submissions"], said["protocols"]
@@ -268,6 +274,13 @@ def with_other_labels(files):
     return relisted({**changed, f"noise/{other.noise_id}.npz": stored})
 
 
+def the_odd_one(files):
+    """The run that met labels of its own, without the others."""
+    odd = with_other_labels(files)
+    place = next(name for name in odd if name.endswith("result.json") and odd[name] != files.get(name))
+    return {n: d for n, d in odd.items() if not n.startswith("runs/") or n.startswith(place[:-11])}
+
+
 def test_other_wrong_labels_are_refused_within_a_submission(files, board):
     board.put(with_other_labels(files))
     refusal = board.refusal()
@@ -276,13 +289,8 @@ def test_other_wrong_labels_are_refused_within_a_submission(files, board):
 
 
 def test_other_wrong_labels_than_everybodys_are_refused_where_nothing_can_be_drawn_again(files, board, monkeypatch):
-    def missing(*_):
-        raise datasets.MissingDataError("digits: not here")
-
-    monkeypatch.setattr(datasets, "load", missing)
-    odd = with_other_labels(files)
-    place = next(name for name in odd if name.endswith("result.json") and odd[name] != files.get(name))
-    alone = {n: d for n, d in odd.items() if not n.startswith("runs/") or n.startswith(place[:-11])}
+    take_the_data_away(monkeypatch)
+    alone = the_odd_one(files)
     board.put(relisted(files, name="A"), "a.zip")
     board.put(other_loss(relisted(files, name="B")), "b.zip")
     board.put(relisted(alone, name="Odd"), "odd.zip")
@@ -300,15 +308,10 @@ def test_other_wrong_labels_than_everybodys_are_refused_where_nothing_can_be_dra
 
 
 def test_labels_that_were_drawn_again_stand_against_any_number_that_were_not(files, board, monkeypatch):
-    def missing(*_):
-        raise datasets.MissingDataError("digits: not here")
-
     board.put(relisted(files, name="Drawn"), "drawn.zip")
     assert board.check()[0] == 0  # and is remembered
-    monkeypatch.setattr(datasets, "load", missing)
-    odd = with_other_labels(files)
-    place = next(name for name in odd if name.endswith("result.json") and odd[name] != files.get(name))
-    alone = {n: d for n, d in odd.items() if not n.startswith("runs/") or n.startswith(place[:-11])}
+    take_the_data_away(monkeypatch)
+    alone = the_odd_one(files)
     board.put(relisted(alone, name="Odd"), "odd.zip")
     board.put(other_loss(relisted(alone, name="Odder")), "odder.zip")
     verdicts = [one["verdict"] for one in board.check()[1]["submissions"]]
