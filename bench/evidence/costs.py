@@ -140,7 +140,8 @@ def _notes(
     elif counts:
         most = sorted(counts, key=lambda name: -counts[name])
         some = "; ".join(f"{counts[name]} on {name}" for name in most[:NAMED])
-        more = f"; and {len(most) - NAMED} more devices" if len(most) > NAMED else ""
+        beyond = len(most) - NAMED
+        more = f"; and {beyond} more device{'' if beyond == 1 else 's'}" if beyond > 0 else ""
         split = [row.label for row in grouping.groups if rows[row.label].passes and rows[row.label].hours is None]
         dashes = f": no hours for {', '.join(split)}" if split else ", nor are rows of different devices"
         notes.append(f"runs were timed on {len(counts)} devices ({some}{more}), which are not averaged{dashes}")

@@ -78,3 +78,13 @@ def test_hours_for_a_plot_are_those_of_one_device_or_none(make):
     assert costs.hours_of(spent(runs[:1], (1,)) | spent(runs[1:], (1,), "b")) == ({}, "")
     assert costs.hours_of(spent(runs, (1, 2)) | {"r": Spent(None, "a GPU")}) == ({}, "")
     assert costs.hours_of({}) == ({}, "")
+
+
+@pytest.mark.parametrize(("count", "more"), [(4, ""), (5, "; and 1 more device"), (6, "; and 2 more devices")])
+def test_of_many_devices_the_commonest_four_are_named_and_who_names_none_is_said(make, count, more):
+    devices = ["one", "two", "two", "", "", "", "four", "five", "six"][: count + 3]
+    runs = [run(make, "a", seed, 10) for seed in range(len(devices))]
+    told = {one["run_id"]: Spent(3600.0, device) for one, device in zip(runs, devices, strict=True)}
+    some = f"3 on a device that the records do not name; 2 on two; 1 on one; 1 on four{more}"
+    said = f"runs were timed on {count} devices ({some}), which are not averaged: no hours for a"
+    assert said in costs.of(group(runs), told).notes
