@@ -113,6 +113,8 @@ def test_the_dagger_says_what_a_method_was_told(make):
     table = accuracy_table([make("a", needs=["noise_rate"]), make("b")])
     assert [row.marked_label for row in table.rows] == ["a†", "b"]
     assert "† told more than the noisy labels: noise rate (a)" in table.notes
+    many = [f"fact_{number}" for number in range(9)]  # enough that no set has them in order by chance
+    assert accuracy_table([make("a", needs=many[::-1])]).rows[0].needs == tuple(many)
 
 
 def test_the_reported_head_and_the_networks_are_in_the_row(make):
@@ -132,6 +134,37 @@ def test_the_header_states_the_conditions(runs):
     assert header["samples"] == "1000 train / 50 validation / 100 test"
     assert "oracle" in header["number"]
     assert header["seeds"] == "0, 1, 2, 3, 4"
+
+
+@pytest.mark.parametrize(
+    ("clean", "trusted", "said"),
+    [
+        (None, 0, "1000 train / 50 validation / 100 test"),
+        (50, 0, "1000 train / 50 validation / 100 test"),
+        (0, 0, "1000 train / 50 validation / 100 test"),
+        (40, 0, "1000 train / 50 validation / 100 test / 40 clean validation"),
+        (40, 9, "1000 train / 50 validation / 100 test / 40 clean validation / 9 trusted, taken out of training"),
+    ],
+)
+def test_the_header_counts_clean_validation_and_trusted_samples_apart(make, clean, trusted, said):
+    run = make(dataset={"trusted": trusted})
+    run["totals"] |= {} if clean is None else {"val_clean": clean}
+    assert accuracy_table([run]).header["samples"] == said
+
+
+def test_seeds_of_the_noise_are_in_the_header_where_they_are_others(make):
+    table = accuracy_table([make(seed=seed, noise={"seed": 10 - seed}) for seed in (3, 2)])
+    assert table.header["seeds"] == "2, 3; noise seeds 7, 8"
+
+
+@pytest.mark.parametrize(("count", "more"), [(6, ""), (7, " and 1 more")])
+def test_six_of_many_columns_without_a_rank_are_named(make, count, more):
+    runs = [make(m, 0, (x,), noise={"rate": rate}) for m, x in (("a", 9), ("b", 8)) for rate in (0.2, 0.3)]
+    planned = [make.config("a", noise={"rate": 0.4 + number / 20}) for number in range(count)]
+    notes = accuracy_table(runs, expected={make.run_id(config): config for config in planned}).notes
+    named = ", ".join(f"symmetric {40 + 5 * number}%" for number in range(6))
+    ranked = "mean rank: over 2 columns, among 2 rows; 1 is best, equal means share the mean of their ranks"
+    assert f"{ranked}; columns left out, as a row has no number there: {named}{more}" in notes
 
 
 def test_an_empty_table_can_be_written():
