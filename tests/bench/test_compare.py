@@ -102,6 +102,43 @@ def test_numbers_are_those_of_the_records(done, trained, runs):
     assert all(cost["hours"] > 0 and cost["runs"] == 4 for cost in document["costs"].values())
 
 
+def told(value: float | None, form: str = ".2f") -> str:
+    return "–" if value is None else format(value, form)
+
+
+def test_the_text_has_the_numbers_of_the_document(done, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "240")
+    lines = done("dml", "--against", "ce")[1].splitlines()
+    document = json.loads(done("dml", "--against", "ce", "--json")[1])
+    (comparison,) = document["comparisons"]
+    for setting in comparison["settings"]:
+        test, limits = (re.split("  +", line) for line in lines if line.startswith(setting["setting"]))
+        means = [told(setting[side]) for side in ("ours", "theirs")]
+        interval = [f"{told(setting['low'])} to {told(setting['high'])}" if setting["p"] is not None else "–"]
+        rest = [str(setting["n"]), told(setting["adjusted"], ".2g"), setting["verdict"]]
+        assert test[1:] == [*means, told(setting["difference"], "+.2f"), *interval, *rest]
+        points = f"{told(setting['detectable'])} points" if setting["detectable"] < 100 else "none below 100"
+        needed = "more than anybody runs" if setting["seeds_needed"] is None else f"{setting['seeds_needed']:,}"
+        low, high = setting["new_images"]
+        assert limits[1:] == [points, needed, f"{low:.2f} to {high:.2f}"]
+    over_seeds, whole = comparison["together"]["over_seeds"], comparison["together"]
+    assert any(
+        f"together: {over_seeds['difference']:+.2f} points, {over_seeds['low']:.2f} to " in line for line in lines
+    )
+    low, high = whole["chance_interval"]
+    chance = f"with chance {whole['chance']:.2f} ({low:.2f} to {high:.2f})"
+    assert f"a run of ours beats one of theirs {chance}, a mean over settings" in lines
+    first = document["costs"]["dml"]
+    for name, cost in document["costs"].items():
+        (line,) = (re.split("  +", line) for line in lines if re.match(rf"{name}   ", line))
+        passes, hours = cost["passes"] / first["passes"], cost["hours"] / first["hours"]
+        ratios = [f"{ratio:.1f}x" if ratio >= 1 else f"{ratio:.2f}x" for ratio in (passes, hours)]
+        networks, epochs = (str(cost[part][0]) for part in ("networks", "epochs"))
+        assert line[1:5] == [networks, epochs, f"{cost['passes']:.1f}", ratios[0]]
+        assert line[5:] == [f"{3600 * cost['hours']:.1f} s", ratios[1]]
+    assert comparison["hours_ratio"] == pytest.approx(first["hours"] / document["costs"]["ce"]["hours"])
+
+
 def own(runs: list[Planned], name: str, noise: str) -> list[Planned]:
     return [run for run in runs if (run.config.method.name, run.noise) == (name, noise)]
 
