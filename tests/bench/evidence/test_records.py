@@ -125,6 +125,21 @@ def test_f88_runs_that_differ_are_split_and_the_key_is_named(make, change, label
     assert any("which are not averaged" in note and label.split("=")[0] in note for note in grouped.notes)
 
 
+def test_keys_that_differ_stand_in_the_order_of_their_names(make):
+    runs = [make(seed=0), make(seed=1, train={"network": "large", "epochs": 3}, dataset={"val": 0.2})]
+    runs += [make(seed=0, train={"epochs": 3, "batch_size": 8}, noise={"rate": 0.2}), make(seed=1, noise={"rate": 0.2})]
+    labels = [row.label for row in group(runs).groups]
+    keys = [[part.partition("=")[0] for part in label[len("ce [") : -1].split(", ")] for label in labels]
+    assert keys == [["val", "batch_size", "network"]] * 3  # dataset.val, train.batch_size, train.network
+
+
+def test_rows_of_equal_settings_and_labels_have_no_notes(make):
+    runs = [make(m, s, noise={"rate": rate}) for m in ("ce", "dml") for s in range(2) for rate in (0.2, 0.5)]
+    assert group(runs).notes == []
+    more = [make("gce", 0, (1, 2, 3, 4), noise={"rate": rate}) for rate in (0.2, 0.5)]
+    assert group(runs + more).notes == ["rows differ in epochs: 3 (ce, dml); 4 (gce)"]  # once for both columns
+
+
 def test_f88_unequal_labels_in_one_row_are_refused(make):
     config = make.config(seed=0, noise={"seed": 5}, train={"epochs": 3})
     one, two = make(seed=0, noise={"seed": 5}), make(seed=1, noise={"seed": 5}, noise_id="nother")

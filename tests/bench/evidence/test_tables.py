@@ -71,6 +71,7 @@ def test_f81_missing_runs_are_counted_named_and_refused_in_a_paper(make):
     assert cells(table)["late"].text == "– (0/1)"
     notes = "\n".join(table.notes)
     assert f"failed: 1 of 6 runs: {ids[3]} (out of memory)" in notes
+    assert "x some of its runs failed and have no number" in table.notes
     assert f"not run: 2 of 6 runs: {ids[4]}, {make.run_id(late)}" in notes
     with pytest.raises(ValueError, match="3 of 6 planned runs are missing"):
         accuracy_table([make(seed=s) for s in range(3)], expected=plan, refuse_missing=True)
@@ -107,6 +108,16 @@ def test_diverged_runs_are_shown_and_marked(make):
     )
     assert cells(table)["ce"].text == "40.00 ± 42.43 (2) !"
     assert any(note.startswith("diverged: 1 of 2 runs: r") for note in table.notes)
+    assert "! includes runs that diverged, with the accuracy they ended at" in table.notes
+    assert not any(re.search("diverged|failed", note) for note in accuracy_table([make(seed=0)]).notes)
+
+
+def test_methods_that_papers_tune_per_noise_are_named_unless_they_have_a_setting_for_each_column(make):
+    one = [make(m, params={"beta": 1}, noise={"rate": rate}) for m in ("a", "b") for rate in (0.2, 0.5)]
+    each = [make("each", params={"beta": 10 * rate}, noise={"rate": rate}) for rate in (0.2, 0.5)]
+    notes = accuracy_table(one + each, tuned={"a", "each"}).notes
+    assert "papers choose settings of these per noise setting, here one serves all: a" in notes
+    assert not any(note.startswith("papers choose") for note in accuracy_table(each, tuned={"a", "each"}).notes)
 
 
 def test_the_dagger_says_what_a_method_was_told(make):
