@@ -212,6 +212,12 @@ def test_a_list_that_is_none_is_told_in_one_line(kind, files, board):
     assert board.refusal().startswith(message)
 
 
+LISTED = {"bytes": 1, "sha256": "f" * 64}
+STRANGE = {
+    "setting": {"dataset": {}, "train": {}, "protocol": 1},
+    "noise": [{"family": "strange", "rate": 0.5}],
+    "seeds": [[0, 0]],
+}
 WRONG = {
     "no runs": ({"files": {}}, "it lists no run"),
     "a name of two lines": ({"name": "a\nb"}, "name must be one line of at most 300 printable characters, got 'a\\nb'"),
@@ -221,6 +227,13 @@ WRONG = {
     "no protocol": ({"protocols": [{"setting": {}, "noise": [], "seeds": []}]}, "a protocol needs noise, and pairs of"),
     "another rule": ({"protocols": [{"setting": {}, "noise": [], "seeds": [], "rule": "best"}]}, "unknown selection"),
     "more": ({"more": 1}, "unknown setting in submission 'more'"),
+    "no digest": ({"files": {"runs.csv": {"bytes": 1, "sha256": "f" * 63}}}, "runs.csv has no size and digest"),
+    "no size": ({"files": {"runs.csv": {"bytes": -1, "sha256": "f" * 64}}}, "runs.csv has no size and digest"),
+    "no list of runs": ({"files": {f"runs/r{'0' * 20}/result.json": LISTED}}, "it does not list runs.csv"),
+    "noise and no seeds": ({"protocols": [{"setting": {}, "noise": [{}], "seeds": []}]}, "a protocol needs noise, and"),
+    "seeds alone": ({"protocols": [{"setting": {}, "noise": [{}], "seeds": [[0, 0], [1]]}]}, "a protocol needs noise"),
+    "other settings": ({"protocols": [{"setting": {}, "noise": [{}], "seeds": [[0, 0]]}]}, "a protocol's setting has"),
+    "noise that is none": ({"protocols": [STRANGE]}, "unknown noise family 'strange'"),
 }
 
 
@@ -232,6 +245,12 @@ def test_a_list_that_says_what_no_export_says_is_told_in_one_line(kind, files, b
     refusal = board.refusal()
     assert refusal.startswith(f"submission.json: {message}")
     assert len(refusal) < 400
+
+
+def test_a_name_may_have_three_hundred_characters_and_a_file_none(files):
+    said = told(files) | {"by": "x" * 300}
+    said["files"]["runs.csv"]["bytes"] = 0
+    assert Submission.from_bytes(canonical(said)).by == "x" * 300
 
 
 def test_a_file_that_is_missing_or_was_never_listed_is_named(files, board):

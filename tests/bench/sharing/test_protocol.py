@@ -68,6 +68,11 @@ def test_differences_are_told_against_the_protocol_that_comes_closest():
     )
     assert told.endswith(" and 1 more")
     assert protocol.differences(ours.setting, []) == "there is no protocol"
+    other = {**ours.setting["dataset"], "val": 0.2, "digest": "f" * 64, "trusted": 9}
+    three = protocol.differences({**ours.setting, "dataset": other}, [ours])  # so many are named
+    digest = ours.setting["dataset"]["digest"][:12]
+    assert three.startswith(f"dataset.digest {'f' * 12}... instead of {digest}..., dataset.trusted 9 instead of ")
+    assert three.endswith(", dataset.val 0.2 instead of 0.1")
 
 
 @pytest.mark.parametrize(
