@@ -40,6 +40,7 @@ def test_the_ensemble_of_one_network_is_that_network_and_other_heads_are_missing
 def test_a_rule_without_its_validation_samples_has_no_number(make):
     assert accuracy(make(val_total=0), "noisy_val") is None
     assert accuracy(make(val_clean=[None, None, None]), "clean_val") is None
+    assert [accuracy(make(test=()), rule) for rule in RULES] == [None] * 5  # nor is there one before the first epoch
 
 
 def test_every_rule_of_every_head_gives_the_number_of_the_second_road_and_so_does_a_summary(make):
