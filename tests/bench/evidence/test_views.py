@@ -127,6 +127,7 @@ def test_the_oracle_gap_is_paired_run_by_run(make):
     table = views.rules(basis(runs))
     gap = at(table, "a", "oracle gap")
     assert (gap.mean, gap.sd, gap.n) == (pytest.approx(40 / 3), pytest.approx(15.275252), 3)  # of 10, 0 and 30
+    assert gap.text == "13.33 ± 15.28 (3)"
     assert at(table, "a", "oracle").text == "77.00 ± 14.73 (3)"
     assert at(table, "a", "noisy_val").mean == pytest.approx((80 + 61 + 20) / 3)
     assert at(table, "a", "last10").mean == pytest.approx((200 / 3 + 182 / 3 + 170 / 3) / 3)
