@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from bench.evidence.tables import accuracy_table, to_csv, to_json, to_latex, to_markdown, to_text
+from bench.evidence.tables import accuracy_table, to_csv, to_html, to_json, to_latex, to_markdown, to_text
 
 ACCURATE = {"ce": (60, 62, 61, 59, 63), "good": (80, 81, 82, 80, 83), "same": (80, 82, 81, 81, 82)}
 
@@ -36,7 +36,9 @@ def test_two_datasets_are_never_averaged(make):
 
 
 def test_the_best_is_starred_and_the_inseparable_marked(runs):
-    marks = {label: cell.mark for label, cell in cells(accuracy_table(runs)).items()}
+    found = cells(accuracy_table(runs))
+    assert {label: cell.strong for label, cell in found.items()} == {"ce": False, "good": True, "same": True}
+    marks = {label: cell.mark for label, cell in found.items()}
     assert marks == {"ce": "", "good": "*", "same": "="}  # 81.2 and 81.2: the first of equals is the best
 
 
@@ -193,6 +195,28 @@ def test_text_without_colour_is_plain_and_fits(make):
     for column in table.columns:
         assert column in text
     assert "\x1b[1m" in to_text(table, width=60, colour=True)
+    wide = to_text(table, width=400)
+    assert [line.count("symmetric") for line in wide.splitlines() if line.startswith("method ")] == [8]
+    assert "\n\n\n" not in wide
+    several = [line.count("symmetric") for line in to_text(table, width=100).splitlines() if line[:7] == "method "]
+    assert several[0] > 1  # as many as fit
+    assert sum(several) == 8
+
+
+def test_a_page_has_the_parts_of_a_cell_and_the_value_that_it_is_sorted_by(runs):
+    page = to_html(accuracy_table(runs))
+    for value, number, spread, meaning, mark in (
+        (81.2, "<b>81.20</b>", "1.30", "highest mean of the column", r"\*"),
+        (81.2, "<b>81.20</b>", "0.84", "not separable from the highest mean", "="),
+    ):
+        parts = [rf'<span class="soft">{part}</span>' for part in (f"± {spread}", r"\(5\)")]
+        cell = rf'<td data-value="(\S+)" [^>]*>{number} {" ".join(parts)} <span title="{meaning}">{mark}</span></td>'
+        (found,) = re.findall(cell, page)
+        assert float(found) == pytest.approx(value)
+    (found,) = re.findall(
+        r'<td data-value="(\S+)" [^>]*>61.00 <span class="soft">± 1.58</span>[^/]*\(5\)</span></td>', page
+    )
+    assert float(found) == pytest.approx(61)
 
 
 def test_labels_with_brackets_survive_the_terminal(make):
@@ -225,6 +249,12 @@ def test_csv_holds_numbers_counts_and_the_runs_by_seed(runs):
     assert float(rows["ce"]["sd_points"]) == pytest.approx(1.581139)
     assert (rows["ce"]["n"], rows["ce"]["planned"], rows["good"]["best"], rows["same"]["tied"]) == ("5", "5", "1", "1")
     assert rows["ce"]["runs"].split() == [run["run_id"] for run in runs[:5]]
+
+
+def test_a_table_of_one_row_has_no_notes_and_ends_with_its_row(make):
+    table = accuracy_table([make(seed=seed, test=(70 + seed,)) for seed in range(2)])
+    assert table.notes == ()
+    assert to_markdown(table).endswith("| 70.50 ± 0.71 (2) |\n")
 
 
 def test_markdown_keeps_names_that_look_like_numbers(make):

@@ -132,6 +132,8 @@ def test_the_oracle_gap_is_paired_run_by_run(make):
     assert at(table, "a", "noisy_val").mean == pytest.approx((80 + 61 + 20) / 3)
     assert at(table, "a", "last10").mean == pytest.approx((200 / 3 + 182 / 3 + 170 / 3) / 3)
     assert [part.name for part in table.parts] == [*RULES, "oracle gap"]
+    (block,) = table.blocks()
+    assert (block.title, [column.heading for column in block.columns]) == ("symmetric 50%", [*RULES, "oracle gap"])
 
 
 def test_a_rule_without_anything_to_select_by_is_left_out_and_named(make):
