@@ -199,6 +199,19 @@ def test_everything_names_a_damaged_config_and_goes_on_where_that_is_allowed(tra
 # --- what is remembered, and what is held to account
 
 
+def test_what_python_keeps_beside_the_templates_of_pages_changes_nothing_and_a_template_does(tmp_path, monkeypatch):
+    pages = tmp_path / "page"
+    shutil.copytree(derived.PAGES, pages, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(derived, "PAGES", pages)
+    makers = derived._makers.__wrapped__
+    before = makers()
+    (pages / "__pycache__").mkdir()
+    (pages / "__pycache__" / "__init__.cpython-311.pyc").write_bytes(b"bytecode")
+    assert makers() == before
+    (pages / "table.html").write_text("another")
+    assert makers() != before
+
+
 def test_lines_of_a_plot_are_remembered_to_the_last_bit(trained, suite, monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     args = cli.parser().parse_args(["plot", *suite, "--results", str(trained)])
