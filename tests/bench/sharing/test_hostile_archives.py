@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import stat
 import zipfile
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from bench.files import canonical, sha256
 from bench.sharing import archive
 from bench.sharing.submission import Submission
+from bench.sharing.told import check_shape
 from tests.bench.sharing.conftest import packed, record, relisted, resealed, told
 
 
@@ -288,6 +290,35 @@ def small(files):
     """The submission of one run alone."""
     place, _ = record(files)
     return {name: data for name, data in files.items() if not name.startswith("runs/") or name.startswith(place)}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"noise_id": 3}, "noise_id must be a text, got 3"),
+        ({"device_kind": None}, "device_kind must be a text, got None"),
+        ({"needs": "noise_rate"}, "needs must be a list of texts, got 'noise_rate'"),
+        ({"heads": ["net1", 2]}, "heads must be a list of texts, got ['net1', 2]"),
+        ({"code": "0" * 15}, "code must be 16 hexadecimal digits, got '000000000000000'"),
+        ({"method_code": "0" * 17}, "method_code must be 16 hexadecimal digits, got '00000000000000000'"),
+        ({"method_code": "A" * 16}, "method_code must be 16 hexadecimal digits, got 'AAAAAAAAAAAAAAAA'"),
+        ({"dataset_digest": "f" * 64}, "dataset_digest is not the one of its configuration"),
+        (
+            {"heads": ["net1"] * 2, "headline": ["net1"]},
+            "headline must name some of the heads net1, net1, got ['net1']",
+        ),
+        ({"heads": ["net1"], "headline": []}, "headline must name some of the heads net1, got []"),
+        ({"heads": ["net1"], "headline": ["net2"]}, "headline must name some of the heads net1, got ['net2']"),
+        ({"num_networks": 0}, "num_networks must be a whole number above 0, got 0"),
+        ({"num_networks": 1.0}, "num_networks must be a whole number above 0, got 1.0"),
+        ({"num_networks": True}, "num_networks must be a whole number above 0, got True"),
+    ],
+)
+def test_the_types_of_a_record_are_those_that_a_harness_writes(files, change, message):
+    _, found = record(files)
+    check_shape(found["payload"])
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        check_shape(found["payload"] | change)
 
 
 def test_a_record_of_other_types_is_refused_or_harmless_and_ends_no_check(files, board, say):
