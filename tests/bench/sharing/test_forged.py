@@ -204,6 +204,8 @@ def test_enclosed_source_is_read_and_never_run(tmp_path):
     path.write_text(head + body + f"\nopen({str(tmp_path / 'ran')!r}, 'w')\n")
     found = claims.of_enclosed(path, "mine.Mine")
     assert found == claims.Claims((), 2, ("net1", "net2"), "")
+    path.write_text(f"{head}later: int\n{body}")  # which has no value
+    assert claims.of_enclosed(path, "mine.Mine") == found
     for value in ('int("2")', "[0] * 9999999999", "undefined"):
         path.write_text(head + body.replace("= 2", f"= {value}"))
         assert claims.of_enclosed(path, "mine.Mine") is None
