@@ -15,7 +15,7 @@ import pytest
 import noise
 from bench.data import datasets
 from bench.evidence.ranks import average_ranks
-from bench.sharing import archive
+from bench.sharing import archive, checking
 from tests.bench.sharing.conftest import Board, record, relisted, resealed, told
 
 SUITE = """
@@ -316,6 +316,24 @@ def test_labels_that_were_drawn_again_stand_against_any_number_that_were_not(fil
     board.put(other_loss(relisted(alone, name="Odder")), "odder.zip")
     verdicts = [one["verdict"] for one in board.check()[1]["submissions"]]
     assert verdicts == ["accepted", "refused", "refused"]
+
+
+def test_reasons_are_lines_of_bounded_length_eight_of_a_kind_and_what_weighs_most_comes_first():
+    faults = [f"fault {number}" for number in range(10)]
+    found = checking.Checked("deep/one.zip", faults=[*faults, *faults], unchecked=["u" * 301], gaps=["two\nlines"])
+    found.notes = [*faults[:8], "n" * 300][1:]
+    checking._shorten(found)
+    assert found.faults == [*faults[:8], "and 2 more of the kind"]
+    assert found.notes == [*faults[1:8], "n" * 300]
+    assert found.reasons == [*found.faults, f"not checked: {'u' * 300}...", "two lines"]
+    assert (found.title, replace(found, name="Ours").title) == ("one", "Ours")
+
+
+def test_a_fault_weighs_more_than_what_is_unchecked_and_that_more_than_a_gap():
+    said = [{"faults": ["f"]}, {"unchecked": ["u"]}, {"gaps": ["g"]}]
+    for kinds, verdict in ((said, "refused"), (said[1:], "unchecked"), (said[2:], "incomplete"), ([], "accepted")):
+        whole = {name: reasons for kind in kinds for name, reasons in kind.items()}
+        assert checking.Checked("one.zip", **whole).verdict == verdict
 
 
 def test_a_table_of_nothing_but_refused_entries_is_a_page_all_the_same(files, board, say):
