@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -219,6 +222,28 @@ def test_an_accuracy_that_runs_csv_does_not_bear_out_is_refused(files, board):
     refusal = board.refusal()
     assert refusal.startswith("runs.csv: r")
     assert ", last10, headline is 0." in refusal
+
+
+def test_a_rule_without_a_number_is_accepted_where_runs_csv_has_none_either(files, board):
+    def unknown(payload):
+        for epoch in payload["history"]:
+            for counts in epoch["heads"].values():
+                counts["val_clean"] = None
+
+    blind = forged(files, unknown)
+    board.put(blind)
+    refusal = board.refusal()
+    assert re.fullmatch(r"runs\.csv: r\w{20}, clean_val, headline is 0\.\d+, the record says None", refusal)
+    run_id = refusal.split()[1].rstrip(",")
+    rows = list(csv.DictReader(io.StringIO(blind["runs.csv"].decode(), newline="")))
+    for row in rows:
+        row["accuracy"] = "" if (row["run_id"], row["rule"]) == (run_id, "clean_val") else row["accuracy"]
+    out = io.StringIO()
+    writer = csv.DictWriter(out, rows[0])
+    writer.writeheader()
+    writer.writerows(rows)
+    board.put(relisted({**blind, "runs.csv": out.getvalue().encode()}))
+    assert board.check()[1]["submissions"][0]["verdict"] == "accepted"
 
 
 def test_impossible_counts_are_refused(files, board):
