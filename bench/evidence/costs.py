@@ -56,6 +56,17 @@ def of(grouping: Grouping, spent: Mapping[str, Spent], baseline: str | None = No
     return Costs(rows, tuple(_notes(grouping, runs, spent, rows, baseline if base else None)))
 
 
+def time_text(hours: float) -> str:
+    """Return a time in the unit that suits it."""
+    seconds = 3600 * hours
+    return f"{seconds:.1f} s" if seconds < 60 else f"{seconds / 60:.1f} min" if hours < 1 else f"{hours:,.1f} h"
+
+
+def times_text(ratio: float) -> str:
+    """Return a ratio with as many digits as one reads."""
+    return f"{ratio:.2f}x" if ratio < 1 else f"{ratio:.1f}x" if ratio < 100 else f"{ratio:,.0f}x"
+
+
 def hours_of(spent: Mapping[str, Spent]) -> tuple[dict[str, float], str]:
     """Return the hours by run_id and what they are hours of; nothing where devices differ or a run does not tell."""
     devices = {one.device for one in spent.values()}
@@ -118,7 +129,7 @@ def _notes(
     rows: Mapping[str, Cost],
     baseline: str | None,
 ) -> list[str]:
-    """Whose hours these are, what is not in them, and what made them longer."""
+    """Whose time this is, what is not in them, and what made it longer."""
     notes = ["passes: how often the images of the training set went forward through a network, scoring included"]
     if baseline is not None:
         notes.append(f"ratios are to {baseline}: the mean over the columns of the ratio within each")
@@ -129,22 +140,23 @@ def _notes(
     timed = [one for one in told.values() if one.seconds is not None]
     if len(timed) < len(whole):
         notes.append(
-            f"hours are known of {len(timed)} of {len(whole)} runs; the others went on from a checkpoint, "
+            f"the time is known of {len(timed)} of {len(whole)} runs; the others went on from a checkpoint, "
             "and their records tell the last part's alone, or none"
         )
     counts: dict[str, int] = {}
     for one in timed:
         counts[one.device or UNNAMED] = counts.get(one.device or UNNAMED, 0) + 1
     if len(counts) == 1:
-        notes.append(f"hours of one run's process on {next(iter(counts))}")
+        notes.append(f"time: of one run's process on {next(iter(counts))}; CSV and JSON have it in hours, too")
     elif counts:
         most = sorted(counts, key=lambda name: -counts[name])
         some = "; ".join(f"{counts[name]} on {name}" for name in most[:NAMED])
-        more = f"; and {len(most) - NAMED} more devices" if len(most) > NAMED else ""
+        beyond = len(most) - NAMED
+        more = f"; and {beyond} more device{'' if beyond == 1 else 's'}" if beyond > 0 else ""
         split = [row.label for row in grouping.groups if rows[row.label].passes and rows[row.label].hours is None]
-        dashes = f": no hours for {', '.join(split)}" if split else ", nor are rows of different devices"
+        dashes = f": no time for {', '.join(split)}" if split else ", nor are rows of different devices"
         notes.append(f"runs were timed on {len(counts)} devices ({some}{more}), which are not averaged{dashes}")
-    return notes + [f"{said}: hours are longer than alone" for said in (_gpu(timed), _cpu(timed)) if said]
+    return notes + [f"{said}: they took longer than alone" for said in (_gpu(timed), _cpu(timed)) if said]
 
 
 def _gpu(timed: Iterable[Spent]) -> str:

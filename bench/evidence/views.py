@@ -70,20 +70,12 @@ def cost(found: Basis, spent: Mapping[str, Spent]) -> Table:
     extras = [
         extra("epochs", [row.epochs for row in rows], "{:g}".format),
         extra("passes", [row.passes for row in rows], "{:,.1f}".format),
-        extra("hours/run", [row.hours for row in rows], _hours),
+        extra("time/run", [row.hours for row in rows], costs.time_text),
     ]
     if base in made.rows:
-        extras.append(extra("passes ratio", [row.passes_ratio for row in rows], _times))
-        extras.append(extra("hours ratio", [row.hours_ratio for row in rows], _times))
+        extras.append(extra("passes ratio", [row.passes_ratio for row in rows], costs.times_text))
+        extras.append(extra("time ratio", [row.hours_ratio for row in rows], costs.times_text))
     return accuracy_of(found, extras, "cost", made.notes)
-
-
-def _hours(value: float) -> str:
-    return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
-
-
-def _times(value: float) -> str:
-    return f"{value:.2f}x" if value < 1 else f"{value:.1f}x" if value < 100 else f"{value:,.0f}x"
 
 
 def rank(found: Basis) -> Table:

@@ -44,5 +44,6 @@ def _makers() -> list[str]:
     for folder in sys.path:
         with suppress(OSError):  # a zip archive, or a folder that is not there
             installed |= {name for name in os.listdir(folder or ".") if name.endswith(".dist-info")}
-    pages = sha256(b"".join(path.read_bytes() for path in sorted(PAGES.iterdir()) if path.suffix != ".py"))
+    files = sorted(path for path in PAGES.iterdir() if path.is_file() and path.suffix != ".py")  # not __pycache__
+    pages = sha256(b"".join(path.read_bytes() for path in files))
     return [sources(), pages, sys.version, *sorted(name for name in installed if name.startswith(LIBRARIES))]

@@ -15,7 +15,7 @@ import pytest
 
 from bench.fingerprint import ROOT
 from bench.sweep.planning.grid import Planned
-from bench.sweep.records.store import Store
+from bench.sweep.records.store import RunFolder, State, Store
 
 SETTING = ["--dataset", "digits", "--seeds", "0-1", "--epochs", "2", "--train-limit", "64", "--test-limit", "100"]
 SETTING += ["--set", "trace_samples=32"]
@@ -84,6 +84,7 @@ def test_the_verdict_comes_first_then_the_table_then_the_notes(done, monkeypatch
     assert "p: of that test, after Holm's correction over all 2 comparisons" in said
     assert "- number: test accuracy after the last epoch, in %; mean over a method's networks" in said
     assert "n = 2: a paired t test finds, 4 times in 5, a true difference of" in said
+    assert "- new seeds and new images: 95 %, by t, for other seeds and other test images; on the wide side" in said
 
 
 def test_numbers_are_those_of_the_records(done, trained, runs):
@@ -100,6 +101,43 @@ def test_numbers_are_those_of_the_records(done, trained, runs):
     assert comparison["passes_ratio"] == pytest.approx(2, abs=0.1)
     assert [document["costs"][name]["networks"] for name in ("dml", "ce")] == [[2], [1]]
     assert all(cost["hours"] > 0 and cost["runs"] == 4 for cost in document["costs"].values())
+
+
+def told(value: float | None, form: str = ".2f") -> str:
+    return "–" if value is None else format(value, form)
+
+
+def test_the_text_has_the_numbers_of_the_document(done, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "240")
+    lines = done("dml", "--against", "ce")[1].splitlines()
+    document = json.loads(done("dml", "--against", "ce", "--json")[1])
+    (comparison,) = document["comparisons"]
+    for setting in comparison["settings"]:
+        test, limits = (re.split("  +", line) for line in lines if line.startswith(setting["setting"]))
+        means = [told(setting[side]) for side in ("ours", "theirs")]
+        interval = [f"{told(setting['low'])} to {told(setting['high'])}" if setting["p"] is not None else "–"]
+        rest = [str(setting["n"]), told(setting["adjusted"], ".2g"), setting["verdict"]]
+        assert test[1:] == [*means, told(setting["difference"], "+.2f"), *interval, *rest]
+        points = f"{told(setting['detectable'])} points" if setting["detectable"] < 100 else "none below 100"
+        needed = "more than anybody runs" if setting["seeds_needed"] is None else f"{setting['seeds_needed']:,}"
+        low, high = setting["new_images"]
+        assert limits[1:] == [points, needed, f"{low:.2f} to {high:.2f}"]
+    over_seeds, whole = comparison["together"]["over_seeds"], comparison["together"]
+    assert any(
+        f"together: {over_seeds['difference']:+.2f} points, {over_seeds['low']:.2f} to " in line for line in lines
+    )
+    low, high = whole["chance_interval"]
+    chance = f"with chance {whole['chance']:.2f} ({low:.2f} to {high:.2f})"
+    assert f"a run of ours beats one of theirs {chance}, a mean over settings" in lines
+    first = document["costs"]["dml"]
+    for name, cost in document["costs"].items():
+        (line,) = (re.split("  +", line) for line in lines if re.match(rf"{name}   ", line))
+        passes, hours = cost["passes"] / first["passes"], cost["hours"] / first["hours"]
+        ratios = [f"{ratio:.1f}x" if ratio >= 1 else f"{ratio:.2f}x" for ratio in (passes, hours)]
+        networks, epochs = (str(cost[part][0]) for part in ("networks", "epochs"))
+        assert line[1:5] == [networks, epochs, f"{cost['passes']:.1f}", ratios[0]]
+        assert line[5:] == [f"{3600 * cost['hours']:.1f} s", ratios[1]]
+    assert comparison["hours_ratio"] == pytest.approx(first["hours"] / document["costs"]["ce"]["hours"])
 
 
 def own(runs: list[Planned], name: str, noise: str) -> list[Planned]:
@@ -134,6 +172,22 @@ def test_missing_runs_are_named_and_the_others_compared(done, trained, runs):
     assert "dml against ce: runs without a partner left out (symmetric 50%: 1)" in flat(out)
 
 
+@pytest.mark.parametrize("failed", [False, True], ids=["not run", "failed"])
+@pytest.mark.parametrize(("lost", "more"), [(6, ""), (7, " and 1 more")])
+def test_up_to_six_runs_that_are_not_there_are_named(done, trained, runs, lost, more, failed, monkeypatch):
+    ids = [run.run_id for run in runs[:lost]]
+    for run_id in ids:
+        (trained / "runs" / run_id / "result.json").unlink()
+    if failed:
+        monkeypatch.setattr(RunFolder, "state", lambda folder: State.FAILED)
+        monkeypatch.setattr(RunFolder, "last_failure", lambda folder: {"message": "out of memory"})
+    document = json.loads(done("ce", "--against", "dml", "--json")[1])
+    said = [f"{run_id} (out of memory)" if failed else run_id for run_id in ids[:6]]
+    what = "failed" if failed else "not run"
+    (note,) = (note for note in document["notes"] if note.startswith(("failed", "not run")))
+    assert note == f"{what}: {lost} of 8 runs: {', '.join(said)}{more}"
+
+
 def test_with_no_run_of_a_side_nothing_is_compared(say, trained):
     words = ["gce", "--against", "ce", *NOISE, *SETTING, "--results", trained, "--only-compare"]
     code, out, _ = say("compare", *words)
@@ -158,6 +212,7 @@ def test_without_stored_predictions_the_interval_over_images_is_left_out_with_a_
             path.unlink()
     code, out, _ = done("dml", "--against", "ce")
     assert code == 0
+    assert "for other seeds and other test images" not in flat(out)
     assert re.search(r"no interval over new images: run r\w+: predictions-\w+.npy is gone", flat(out))
 
 

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from bench.evidence.cells import DASH
 from bench.evidence.contests import Contest, Duel, Together
+from bench.evidence.costs import time_text
 from bench.evidence.ranks import settings_text
 from bench.findings.comparison import notes
 from bench.findings.comparison.answer import Answer, ratio
@@ -113,19 +114,11 @@ def _costs(answer: Answer) -> tuple[list[str], list[list[str]]]:
                 ", ".join(map(str, cost.epochs)) or DASH,
                 DASH if cost.passes is None else f"{cost.passes:.1f}",
                 times(ratio(cost.passes, first.passes)),
-                _time(cost.hours),
+                DASH if cost.hours is None else time_text(cost.hours),
                 times(hours),
             ]
         )
     return ["cost of a run", "networks", "epochs", "passes", "times ours", "time", "times ours"], lines
-
-
-def _time(hours: float | None) -> str:
-    """A time in the unit that suits it."""
-    if hours is None:
-        return DASH
-    seconds = 3600 * hours
-    return f"{seconds:.1f} s" if seconds < 60 else f"{seconds / 60:.1f} min" if hours < 1 else f"{hours:.1f} h"
 
 
 def _table(headings: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bench.evidence.cells import DAGGER, DASH
 from bench.evidence.contests import VERDICTS, Contest
+from bench.evidence.costs import times_text
 from bench.findings.comparison.answer import Answer, ratio
 
 CHOSEN = {
@@ -39,4 +40,4 @@ def _cost_words(answer: Answer, contest: Contest) -> str:
 
 def times(value: float | None) -> str:
     """A ratio as a reader is told."""
-    return DASH if value is None else f"{value:.1f}x" if value >= 1 else f"{value:.2f}x"
+    return DASH if value is None else times_text(value)

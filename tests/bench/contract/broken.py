@@ -15,7 +15,7 @@ class Broken:
     check: str
     body: str
     said: tuple[str, ...]
-    line: str
+    line: str = "def losses"
     base: str = "LossMethod"
     before: str = ""
 
@@ -44,10 +44,6 @@ class Mine({base}):
 
     num_networks: ClassVar[int] = 2
 '''
-LOSSES = """
-    def losses(self, logits, batch, clock):
-        return Step(cross_entropy(logits.log_softmax(-1), batch.y).mean(-1))
-"""
 UPDATE = """
     def update(self, batch, clock):
         loss = torch.stack([cross_entropy(net(batch.x).log_softmax(-1), batch.y).mean() for net in self.nets])
@@ -56,45 +52,53 @@ UPDATE = """
 """
 
 
+def function(head: str, *lines: str) -> str:
+    """A function of the class."""
+    return "\n".join([f"\n    def {head}:", *(f"        {line}" for line in lines), ""])
+
+
+def losses(*first: str, behind: str = "") -> str:
+    """Honest losses, but for the lines that come `first` and what stands `behind` the mean."""
+    returned = f"return Step(cross_entropy(logits.log_softmax(-1), batch.y).mean(-1){behind})"
+    return function("losses(self, logits, batch, clock)", *first, returned)
+
+
+def setup(*lines: str) -> str:
+    """A setup that does more."""
+    return function("setup(self, task)", "super().setup(task)", *lines)
+
+
 def source(broken: Broken) -> str:
     """The text of its file."""
     return HEAD.format(before=broken.before, base=broken.base) + broken.body
 
 
+LOSSES = losses()
+
 BROKEN = {
     "draws as it is made": Broken(
         "construction",
-        LOSSES
-        + """
-    def __post_init__(self):
-        super().__post_init__()
-        self.start = torch.rand(3)
-""",
+        LOSSES + function("__post_init__(self)", "super().__post_init__()", "self.start = torch.rand(3)"),
         ("construction drew from torch", "do nothing but store in the constructor"),
         "def __post_init__",
     ),
     "a file that it opens in secret": Broken(
         "construction",
         LOSSES
-        + """
-    def __post_init__(self):
-        super().__post_init__()
-        try:
-            open(__file__).close()
-        except Exception:
-            pass
-""",
+        + function(
+            "__post_init__(self)",
+            "super().__post_init__()",
+            "try:",
+            "    open(__file__).close()",
+            "except Exception:",
+            "    pass",
+        ),
         ("construction opened a file", "read files in setup, or not at all"),
         "open(__file__).close()",
     ),
     "a file that it opens by its descriptor": Broken(
         "construction",
-        LOSSES
-        + """
-    def __post_init__(self):
-        super().__post_init__()
-        os.close(os.open(__file__, os.O_RDONLY))
-""",
+        LOSSES + function("__post_init__(self)", "super().__post_init__()", "os.close(os.open(__file__, os.O_RDONLY))"),
         ("construction opened a file",),
         "os.close(os.open(__file__, os.O_RDONLY))",
     ),
@@ -126,11 +130,7 @@ BROKEN = {
     ),
     "settings that it swallows": Broken(
         "refusal",
-        LOSSES
-        + """
-    def __init__(self, **others):
-        self.__post_init__()
-""",
+        LOSSES + function("__init__(self, **others)", "self.__post_init__()"),
         ("the class, given zzz: nothing was raised", "swallow no others"),
         "def __init__",
     ),
@@ -165,13 +165,11 @@ BROKEN = {
         "steps",
         LOSSES.replace(".mean(-1)", ""),
         ("Step.losses must have the shape (2,), got (2, 16)", "what it handed over"),
-        "def losses",
     ),
     "losses without a gradient": Broken(
         "steps",
-        LOSSES.replace(".mean(-1))", ".mean(-1).detach())"),
+        losses(behind=".detach()"),
         ("losses() must return losses that carry a gradient, detached nowhere on their way from the logits",),
-        "def losses",
     ),
     "an update without a gradient": Broken(
         "steps",
@@ -184,7 +182,6 @@ BROKEN = {
         "steps",
         LOSSES.replace("return ", ""),
         ("losses() returned None in place of a Step", "end it in `return Step(...)`"),
-        "def losses",
     ),
     "an update that returns nothing": Broken(
         "steps",
@@ -197,7 +194,6 @@ BROKEN = {
         "steps",
         LOSSES.replace("Step(", "("),
         ("losses() returned a Tensor in place of a Step",),
-        "def losses",
     ),
     "a name that nobody has": Broken(
         "steps",
@@ -207,9 +203,8 @@ BROKEN = {
     ),
     "losses that are not finite": Broken(
         "steps",
-        LOSSES.replace(".mean(-1))", ".mean(-1) / (batch.y < 0).sum())"),
+        losses(behind=" / (batch.y < 0).sum()"),
         ("step 0 of the first epoch: losses are [inf, inf]", "masked_mean"),
-        "def losses",
     ),
     "losses on the graph": Broken(
         "steps",
@@ -220,55 +215,42 @@ BROKEN = {
     ),
     "an excuse of its own": Broken(
         "steps",
-        "    excuse: ClassVar[type] = DoesNotApply\n"
-        + LOSSES.replace("return", 'raise self.excuse("not today")\n        return'),
+        "    excuse: ClassVar[type] = DoesNotApply\n" + losses('raise self.excuse("not today")'),
         ("it raised DoesNotApply: not today", "the contract alone decides"),
         'raise self.excuse("not today")',
         before="from bench.contract import DoesNotApply\n",
     ),
     "a loss that leaves all numbers later on": Broken(
         "record",
-        LOSSES.replace(".mean(-1))", ".mean(-1) + (0.0 if clock.epoch < 1 else float('inf')))"),
+        losses(behind=" + (0.0 if clock.epoch < 1 else float('inf'))"),
         ("the run diverged", "look for a division and a logarithm"),
-        "def losses",
     ),
     "predictions that record gradients": Broken(
         "looking",
-        LOSSES
-        + """
-    def predict(self, x):
-        with torch.enable_grad():
-            return super().predict(x)
-""",
+        LOSSES + function("predict(self, x)", "with torch.enable_grad():", "    return super().predict(x)"),
         ("without gradients, head ['net1'] still records them", "without switching gradients on"),
         "def predict",
     ),
     "a selection in numbers": Broken(
         "steps",
-        LOSSES.replace(".mean(-1))", ".mean(-1), selected=torch.ones(2, len(batch.y)))"),
+        losses(behind=", selected=torch.ones(2, len(batch.y))"),
         ("selected is torch.float32 of the shape (2, 16), not torch.bool", ".bool()"),
-        "def losses",
     ),
     "an undeclared need": Broken(
         "steps",
-        LOSSES.replace(".mean(-1))", ".mean(-1) * (1 - self.task.noise_rate))"),
+        losses(behind=" * (1 - self.task.noise_rate)"),
         ("UndeclaredNeed: task.noise_rate was not declared: add needs = Needs(noise_rate=True)",),
         "self.task.noise_rate",
     ),
     "an error of its own": Broken(
         "steps",
-        LOSSES.replace("return", "missing = self.nothing\n        return"),
+        losses("missing = self.nothing"),
         ("AttributeError: 'Mine' object has no attribute 'nothing'", "mend the line named"),
         "missing = self.nothing",
     ),
     "code in its state": Broken(
         "state",
-        LOSSES
-        + """
-    def setup(self, task):
-        super().setup(task)
-        self.notes = Notes()
-""",
+        LOSSES + setup("self.notes = Notes()"),
         ("the state holds what only running code could read: notes._extra_state (Notes)", "register_buffer"),
         "class Mine(LossMethod)",
         before="""
@@ -280,97 +262,70 @@ class Notes(nn.Module):
     ),
     "a scalar for each sample": Broken(
         "scalars",
-        LOSSES.replace(".mean(-1))", ".mean(-1), scalars={'size': torch.ones(2)})"),
+        losses(behind=", scalars={'size': torch.ones(2)}"),
         ("scalar 'size' has the shape (2,)", "give its mean"),
-        "def losses",
     ),
     "predict that learns": Broken(
         "predict",
         LOSSES
-        + """
-    def predict(self, x):
-        with torch.no_grad():
-            next(self.nets[0].parameters()).add_(0.001)
-        return super().predict(x)
-""",
+        + function(
+            "predict(self, x)",
+            "with torch.no_grad():",
+            "    next(self.nets[0].parameters()).add_(0.001)",
+            "return super().predict(x)",
+        ),
         ("predict changed nets.0.", "let predict read the networks and nothing else"),
         "def predict",
     ),
     "predictions that are no numbers": Broken(
         "predict",
-        LOSSES
-        + """
-    def predict(self, x):
-        return {head: z / 0 * 0 for head, z in super().predict(x).items()}
-""",
+        LOSSES + function("predict(self, x)", "return {head: z / 0 * 0 for head, z in super().predict(x).items()}"),
         ("predictions of net1 are not finite", "divide by no count that may be 0"),
         "def predict",
     ),
     "a gradient that leaves all numbers later on": Broken(
         "predict",
-        LOSSES.replace("return", "logits = logits * (1.0 if clock.epoch < 1 else float('nan'))\n        return"),
+        losses("logits = logits * (1.0 if clock.epoch < 1 else float('nan'))"),
         ("the run diverged: nets.0.", "so that predictions have none", "look for a division and a logarithm"),
-        "def losses",
     ),
     "a headline that is no head": Broken(
         "predict",
-        LOSSES + "\n    def headline(self):\n        return ['best']\n",
+        LOSSES + function("headline(self)", "return ['best']"),
         ("headline names ['best'], which predict does not give",),
         "def headline",
     ),
     "a fact that it grants itself": Broken(
         "undeclared",
-        LOSSES
-        + """
-    def setup(self, task):
-        super().setup(task)
-        task.needs = Needs(noise_type=True)
-        task._facts["noise_type"] = "symmetric"
-""",
+        LOSSES + setup("task.needs = Needs(noise_type=True)", 'task._facts["noise_type"] = "symmetric"'),
         ("task.noise_type was not refused: nothing was raised", "read facts through self.task alone"),
         "def setup",
     ),
     "the runner at hand": Broken(
         "references",
-        LOSSES
-        + """
-    def on_phase(self, clock):
-        self.runner = [sys._getframe(1).f_locals["self"]]
-""",
+        LOSSES + function("on_phase(self, clock)", 'self.runner = [sys._getframe(1).f_locals["self"]]'),
         ("after an epoch self.runner[0].data leads to clean labels", "keep nothing of the runner"),
-        "def losses",
     ),
     "a view of the clean labels": Broken(
         "references",
         LOSSES
-        + """
-    def on_phase(self, clock):
-        self.view = sys._getframe(1).f_locals["self"].data.clean["train"].numpy()[::2]
-""",
+        + function(
+            "on_phase(self, clock)", 'self.view = sys._getframe(1).f_locals["self"].data.clean["train"].numpy()[::2]'
+        ),
         ("after an epoch self.view leads to clean labels", "keep nothing of the runner"),
-        "def losses",
     ),
     "a look at the clean labels": Broken(
         "clean-labels",
-        LOSSES.replace(
-            "return",
-            """frame = sys._getframe()
-        while frame and "traces" not in frame.f_locals:
-            frame = frame.f_back
-        y = frame.f_locals["self"].data.clean["train"][batch.index] if frame else batch.y
-        return""",
+        losses(
+            "frame = sys._getframe()",
+            'while frame and "traces" not in frame.f_locals:',
+            "    frame = frame.f_back",
+            'y = frame.f_locals["self"].data.clean["train"][batch.index] if frame else batch.y',
         ).replace("batch.y).mean", "y).mean"),
         ("with clean labels reversed", "looks at labels it must not see"),
-        "def losses",
     ),
     "a network that is left out": Broken(
         "training",
-        UPDATE
-        + """
-    def setup(self, task):
-        super().setup(task)
-        self.optimizer = task.make_optimizer(self.nets[0].parameters())
-""",
+        UPDATE + setup("self.optimizer = task.make_optimizer(self.nets[0].parameters())"),
         ("network 2 did not learn", "give its parameters to the optimiser"),
         "def update",
         base="Method",
@@ -379,55 +334,35 @@ class Notes(nn.Module):
         "gradients",
         LOSSES.replace("logits.log_softmax(-1)", "(logits + 0.1 * logits.flip(0)).log_softmax(-1)"),
         ("loss 1 sends a gradient to network 2", "detach what it takes from the others"),
-        "def losses",
     ),
     "a memory by place": Broken(
         "memory",
-        LOSSES.replace("return", "self.memory[: len(batch.y)] = logits.detach()[0]\n        return")
-        + """
-    def setup(self, task):
-        super().setup(task)
-        self.register_buffer("memory", torch.zeros(task.num_train, task.num_classes))
-""",
+        losses("self.memory[: len(batch.y)] = logits.detach()[0]")
+        + setup('self.register_buffer("memory", torch.zeros(task.num_train, task.num_classes))'),
         ("one batch in two orders left memory differently", "self.memory[batch.index] = ..."),
-        "def losses",
     ),
     "a draw from everybody's generator": Broken(
         "generators",
-        LOSSES.replace("return", "weight = np.random.rand() + random.random()\n        return").replace(
-            ".mean(-1))", ".mean(-1) * weight)"
-        ),
+        losses("weight = np.random.rand() + random.random()", behind=" * weight"),
         ("a run drew from random, numpy.random", "self.task.rng(stream, clock)"),
-        "def losses",
     ),
     "a memory of the process": Broken(
         "repetition",
-        LOSSES.replace("return", "SEEN.append(1)\n        return").replace(".mean(-1))", ".mean(-1) * len(SEEN))"),
+        losses("SEEN.append(1)", behind=" * len(SEEN)"),
         ("a second run of one seed differs in", "keep nothing in the module, the class or a global"),
-        "def losses",
         before="\nSEEN = []\n",
     ),
     "a memory outside of its state": Broken(
         "resumption",
-        LOSSES.replace("return", "self.seen += 1\n        return").replace(".mean(-1))", ".mean(-1) * (1 + self.seen))")
-        + """
-    def setup(self, task):
-        super().setup(task)
-        self.seen = 0
-""",
+        losses("self.seen += 1", behind=" * (1 + self.seen)") + setup("self.seen = 0"),
         ("cut after epoch 1 and resumed", "keep what a later epoch needs in buffers"),
         "def setup",
     ),
     "a class that must be there": Broken(
         "edges",
-        LOSSES.replace(".mean(-1))", ".mean(-1) * self.rarity)")
-        + """
-    def setup(self, task):
-        super().setup(task)
-        self.rarity = (1 / task.labels().bincount(minlength=task.num_classes)).mean()
-""",
+        losses(behind=" * self.rarity")
+        + setup("self.rarity = (1 / task.labels().bincount(minlength=task.num_classes)).mean()"),
         ("ten classes, some absent: ", "ask for no class that is absent"),
-        "def losses",
     ),
     "a logarithm of nothing": Broken(
         "confidence",
@@ -436,11 +371,10 @@ class Notes(nn.Module):
             "-logits.softmax(-1).gather(-1, batch.y.expand(2, -1)[..., None]).squeeze(-1).log()",
         ),
         ("full confidence, ", "clamp a probability before its logarithm"),
-        "def losses",
     ),
     "a step that waits": Broken(
         "waits",
-        LOSSES.replace("return", "large = logits.abs().max().item() > 100\n        return"),
+        losses("large = logits.abs().max().item() > 100"),
         ("a step asks the device for numbers: item", "masked_mean"),
         "logits.abs().max().item()",
     ),

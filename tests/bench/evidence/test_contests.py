@@ -129,14 +129,58 @@ def test_all_settings_together_are_tested_over_seeds_and_over_settings(make):
     assert whole.chance == pytest.approx((1 + 6.5 / 9) / 2)
 
 
-def test_six_settings_are_enough_for_a_rank_test(make):
+@pytest.mark.parametrize(
+    ("counts", "text"),
+    [
+        ({"b": (50, 52)}, "Wilcoxon: p = 0.031, n = 6"),  # 2 / 2^6
+        ({"b": (50, 52), "c": None}, "Wilcoxon: p = 0.031, n = 6"),  # c is a again: nothing to test
+        (
+            {"b": (50, 52), "c": (50, 51)},
+            "Wilcoxon: cannot reach 0.05 at n = 6 (its smallest p is 0.03125, 0.0625 as the first of 2 tests)",
+        ),
+    ],
+    ids=len,
+)
+def test_six_settings_are_enough_for_one_rank_test_and_not_for_two(make, counts, text):
     payloads = []
     for number in range(6):
-        noise = {"noise": {"rate": 0.1 + number / 10}}
-        payloads += [*runs_of(make, "a", (60 + number, 61), **noise), *runs_of(make, "b", (50, 52), **noise)]
+        noise, ours = {"noise": {"rate": 0.1 + number / 10}}, (60 + number, 61)
+        for method, own in {"a": ours, **counts}.items():
+            payloads += runs_of(make, method, own or ours, **noise)
+    found = contests(group(payloads), "a", list(counts))
+    assert found[0].together is not None
+    assert found[0].together.ranks.text == text
+
+
+def test_of_all_settings_together_only_seeds_that_all_of_them_have_are_tested(make):
+    payloads = [*runs_of(make, "a", OURS), *runs_of(make, "b", THEIRS)]
+    payloads += [*runs_of(make, "a", (51, 52), **PAIRFLIP), *runs_of(make, "b", (50, 53), **PAIRFLIP)]
     (contest,) = contests(group(payloads), "a", ["b"])
     assert contest.together is not None
-    assert contest.together.ranks.text == "Wilcoxon: p = 0.031, n = 6"  # 2 / 2^6
+    assert (contest.together.settings, contest.together.test.n) == (2, 2)
+    assert contest.together.test.difference == pytest.approx(0.055)  # of (10 + 1) / 2 and (12 - 1) / 2 points
+
+
+@pytest.mark.parametrize(("seeds", "told"), [(3, True), (4, False)])
+def test_an_interval_of_the_chance_is_given_up_to_so_many_seeds(make, seeds, told, monkeypatch):
+    monkeypatch.setattr("bench.evidence.contests.MOST_SEEDS", 3)
+    counts = range(50, 50 + seeds)
+    payloads = [run for m in "ab" for more in ({}, PAIRFLIP) for run in runs_of(make, m, counts, **more)]
+    (contest,) = contests(group(payloads), "a", ["b"])
+    assert contest.together is not None
+    assert contest.together.chance == pytest.approx(0.5)
+    assert (contest.together.chance_interval is not None) == told
+
+
+def test_the_rule_and_the_head_are_the_ones_asked_for(make):
+    def run(method, seed, net2):
+        heads = {"net1": [10, 10], "net2": list(net2)}
+        return make(method, seed, heads=heads, headline=["net1"], networks=2, train={"epochs": 2})
+
+    grouping = group([run("a", 0, (70, 60)), run("a", 1, (75, 50)), run("b", 0, (20, 40)), run("b", 1, (30, 45))])
+    for rule, head, difference in (("last", "headline", 0.0), ("last", "net2", 0.125), ("oracle", "net2", 0.3)):
+        (contest,) = contests(grouping, "a", ["b"], rule, head)
+        assert contest.duels[0].test.difference == pytest.approx(difference)
 
 
 def test_one_setting_says_nothing_of_all_together(make):

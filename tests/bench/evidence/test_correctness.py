@@ -4,6 +4,7 @@ import io
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -148,6 +149,24 @@ def test_predictions_that_are_not_the_records_are_refused(folder, labels):
     wrong = (labels[:40, None].T + 1).astype(np.uint8)
     with pytest.raises(ValueError, match=r"net1 gets 0 images right, which its record does not tell$"):
         folder.read(folder.store(payload, wrong))
+
+
+def test_a_record_without_an_accuracy_is_refused(folder):
+    payload = folder.run(drawn((1, 40)), test_limit=40)
+    payload["totals"]["test"] = 0
+    with pytest.raises(ValueError, match=r"net1 gets \d+ images right, which its record does not tell$"):
+        folder.read(payload)
+
+
+def test_predictions_of_objects_are_refused_and_run_nothing(folder, tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return Path.touch, (tmp_path / "ran",)
+
+    payload = folder.run(drawn((1, 40)), test_limit=40)
+    with pytest.raises(ValueError, match="Object arrays cannot be loaded"):
+        folder.read(folder.store(payload, np.array([Evil()], dtype=object)))
+    assert not (tmp_path / "ran").exists()
 
 
 def test_data_that_are_absent_or_others_are_named(folder, monkeypatch):

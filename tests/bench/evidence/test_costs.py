@@ -28,7 +28,7 @@ def test_means_over_runs_and_ratios_within_columns(make):
     assert (two.passes, two.hours) == (45, 4)
     assert two.passes_ratio == pytest.approx(3)
     assert two.hours_ratio == pytest.approx((4 / 2 + 4 / 4) / 2)
-    assert "hours of one run's process on a GPU" in found.notes
+    assert "time: of one run's process on a GPU; CSV and JSON have it in hours, too" in found.notes
     assert "ratios are to base: the mean over the columns of the ratio within each" in found.notes
 
 
@@ -38,7 +38,7 @@ def test_runs_on_two_devices_are_not_averaged(make):
     found = costs.of(group(base + own), told, "base")
     assert (found.rows["own"].hours, found.rows["own"].hours_ratio, found.rows["own"].passes_ratio) == (None, None, 1)
     assert (
-        "runs were timed on 2 devices (3 on a GPU; 1 on a CPU), which are not averaged: no hours for own" in found.notes
+        "runs were timed on 2 devices (3 on a GPU; 1 on a CPU), which are not averaged: no time for own" in found.notes
     )
     told = spent(base, (1, 1)) | spent(own, (2, 2), "a CPU")
     found = costs.of(group(base + own), told, "base")
@@ -53,20 +53,21 @@ def test_diverged_and_resumed_runs_are_left_out_and_said(make):
     assert (found.rows["a"].hours, found.rows["a"].passes_ratio) == (1, None)
     assert "diverged runs are left out of every cost: 1 of 3" in found.notes
     assert any(
-        note.startswith("hours are known of 1 of 2 runs; the others went on from a checkpoint") for note in found.notes
+        note.startswith("the time is known of 1 of 2 runs; the others went on from a checkpoint")
+        for note in found.notes
     )
 
 
 def test_runs_that_shared_a_device_are_said_to_take_longer(make):
     runs = [run(make, "a", s, 10) for s in range(3)]
     found = costs.of(group(runs), spent(runs, (1, 1, 1), sharing=3))
-    assert "3 runs shared their GPU as they began, up to 3 at a time: hours are longer than alone" in found.notes
+    assert "3 runs shared their GPU as they began, up to 3 at a time: they took longer than alone" in found.notes
 
     def on_cpu(*starts):
         whens = [f"2026-01-01T00:00:{second:02}+00:00" for second in starts]
         return {r["run_id"]: Spent(10.0, "a CPU", "host", when) for r, when in zip(runs, whens, strict=True)}
 
-    beside = "at least 2 runs at a time on one machine: hours are longer than alone"
+    beside = "at least 2 runs at a time on one machine: they took longer than alone"
     assert beside in costs.of(group(runs), on_cpu(0, 5, 30)).notes
     assert not any("at a time" in note for note in costs.of(group(runs), on_cpu(0, 10, 20)).notes)
     assert beside not in costs.of(group(runs), on_cpu(0, 10, 19)).notes  # whole seconds: it may be one after the other
@@ -78,3 +79,13 @@ def test_hours_for_a_plot_are_those_of_one_device_or_none(make):
     assert costs.hours_of(spent(runs[:1], (1,)) | spent(runs[1:], (1,), "b")) == ({}, "")
     assert costs.hours_of(spent(runs, (1, 2)) | {"r": Spent(None, "a GPU")}) == ({}, "")
     assert costs.hours_of({}) == ({}, "")
+
+
+@pytest.mark.parametrize(("count", "more"), [(4, ""), (5, "; and 1 more device"), (6, "; and 2 more devices")])
+def test_of_many_devices_the_commonest_four_are_named_and_who_names_none_is_said(make, count, more):
+    devices = ["one", "two", "two", "", "", "", "four", "five", "six"][: count + 3]
+    runs = [run(make, "a", seed, 10) for seed in range(len(devices))]
+    told = {one["run_id"]: Spent(3600.0, device) for one, device in zip(runs, devices, strict=True)}
+    some = f"3 on a device that the records do not name; 2 on two; 1 on one; 1 on four{more}"
+    said = f"runs were timed on {count} devices ({some}), which are not averaged: no time for a"
+    assert said in costs.of(group(runs), told).notes

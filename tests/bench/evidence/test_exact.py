@@ -65,6 +65,12 @@ def test_the_order_of_the_methods_changes_the_sign_and_not_p(d):
         assert one.difference == -other.difference
 
 
+@pytest.mark.parametrize("test", [sign_flip, wilcoxon])
+def test_the_unit_of_the_numbers_does_not_matter(test):
+    whole = against_zero(test, GOLDEN).p
+    assert [test(unit * np.array(GOLDEN), np.zeros(6)).p for unit in (1e-6, 1e-3, 1e6)] == [whole] * 3
+
+
 def test_scipy_says_the_same_where_it_is_exact():
     rng = np.random.default_rng(5)
     for n in (6, 11, 30, 45):

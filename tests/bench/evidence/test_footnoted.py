@@ -74,6 +74,18 @@ def test_each_number_has_a_footnote_of_its_own_and_a_verdict(runs):
     assert "epochs (not stated against 3), rule (best on test against last)" in second
 
 
+def test_a_row_without_runs_in_a_column_has_a_dash_beside_it(runs, make):
+    runs += [make(method, 0, noise={"rate": 0.2}) for method in ("ce", "late")]
+    table = beside_published(basis(runs), [OURS], SIZES)
+    assert table.view == "published"
+    assert NOTHING not in table.notes
+    assert table.columns == ("symmetric 20%", "symmetric 50%")
+    (extra,) = table.extras
+    assert (extra.name, extra.column, extra.after) == ("published", "symmetric 50%", 2)
+    texts = {row.label: value.text for row, value in zip(table.rows, extra.values, strict=True)}
+    assert texts == {"ce": "91.25 ± 0.50 [1]", "late": "–", "other": "–"}
+
+
 def test_nothing_known_is_one_clear_note(runs):
     table = beside_published(basis(runs), [replace(OURS, dataset="mnist")], SIZES)
     assert (table.extras, table.footnotes) == ((), ())

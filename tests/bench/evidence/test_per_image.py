@@ -34,6 +34,8 @@ def test_five_discordant_images_cannot_show_anything_and_six_can():
     assert mcnemar(*discordant(5, 0)).p == 0.0625
     assert mcnemar(*discordant(5, 0)).text.endswith("5 : 0; 5 discordant images cannot reach 0.05")
     assert mcnemar(*discordant(6, 0)).text.endswith("6 : 0, p = 0.031")
+    assert mcnemar(*discordant(3, 3)).text.endswith("3 : 3, p = 1")
+    assert mcnemar(*discordant(2, 3)).text.endswith("2 : 3; 5 discordant images cannot reach 0.05")
 
 
 @pytest.mark.parametrize(("sd", "error"), [(0, 0.05), (0.2, 0.17), (0.5, 0.47)])
@@ -45,7 +47,9 @@ def test_equal_methods_whose_runs_vary_are_called_different_far_too_often(sd, er
     assert wrong == pytest.approx(error, abs=3 * (error * (1 - error) / 400) ** 0.5)
 
 
-@pytest.mark.parametrize(("share", "points"), [(0.01, 0.28), (0.02, 0.40), (0.05, 0.63), (0.1, 0.89), (0.2, 1.25)])
+@pytest.mark.parametrize(
+    ("share", "points"), [(0.01, 0.28), (0.02, 0.40), (0.05, 0.63), (0.1, 0.89), (0.2, 1.25), (0, 0), (1, 2.80)]
+)
 def test_the_smallest_difference_is_the_tabulated_one(share, points):
     assert 100 * smallest_difference(share, 10_000) == pytest.approx(points, abs=0.005)
 
@@ -71,6 +75,19 @@ def test_the_interval_by_hand():
     error = (0.03125 / 2 + (0.625**2 + 0.125**2 + 2 * 0.375**2) / 3 / 4) ** 0.5
     half = 12.7062047 * error
     assert two_way_interval(a, b) == pytest.approx((0.375 - half, 0.375 + half))
+
+
+@pytest.mark.parametrize(
+    ("right", "middle", "variance"),
+    [
+        ([[1, 0], [1, 1]], 0.75, 0.125 / 2 + 0.125 / 2),  # both means are .5 and 1
+        ([[1], [0]], 0.5, 0.5 / 2),  # one image has no spread of its own
+    ],
+)
+def test_the_interval_of_two_images_and_of_one_by_hand(right, middle, variance):
+    a = np.array(right, bool)
+    half = 12.7062047 * variance**0.5
+    assert two_way_interval(a, np.zeros_like(a)) == pytest.approx((middle - half, middle + half))
 
 
 def test_the_interval_is_never_narrower_than_that_over_seeds_alone():
@@ -126,6 +143,11 @@ def test_the_share_of_discordant_images_is_averaged_over_seeds():
     ("call", "message"),
     [
         (lambda: mcnemar([1, 0], [1, 1]), r"two \(N,\) arrays of bools wanted, got int64 \(2,\) and int64 \(2,\)"),
+        (lambda: mcnemar(*discordant(0, 0, 0)), r"two \(N,\) arrays of bools wanted, got bool \(0,\) and bool \(0,\)"),
+        (
+            lambda: two_way_interval(np.ones((2, 3), np.int64), np.ones((2, 3), bool)),
+            r"bools \(seeds, images\) or \(seeds, heads, images\) wanted, got int64 \(2, 3\)",
+        ),
         (lambda: mcnemar([True], [True, False]), r"two \(N,\) arrays of bools wanted, got bool \(1,\) and bool \(2,\)"),
         (
             lambda: two_way_interval([True, False], [True, True]),

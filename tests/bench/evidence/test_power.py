@@ -50,6 +50,7 @@ def test_the_unpaired_minimum_detectable_effect_is_the_tabulated_one(n, effect):
     ("effect", "paired", "unpaired"), [(0.5, 34, 64), (0.75, 16, 29), (1, 10, 17), (1.5, 6, 9), (2, 5, 6)]
 )
 def test_the_seeds_needed_are_the_tabulated_ones_and_one_fewer_is_too_few(effect, paired, unpaired):
+    assert seeds_needed(effect) == paired
     for n, kind in ((paired, True), (unpaired, False)):
         assert seeds_needed(effect, paired=kind) == n
         assert integrated(effect, n, 0.05, kind) >= 0.8 > integrated(effect, n - 1, 0.05, kind)
@@ -78,6 +79,8 @@ def test_the_text_says_what_is_needed_and_what_the_seeds_there_are_can_do():
         (lambda: power_of_t(1, 1), "a t test needs at least 2 seeds, got 1"),
         (lambda: minimum_detectable_effect(5, alpha=5), "alpha must lie between 0 and 1, got 5"),
         (lambda: minimum_detectable_effect(5, power=80), "power must lie between 0 and 1, got 80"),
+        (lambda: seeds_needed(1, power=80), "power must lie between 0 and 1, got 80"),
+        (lambda: seeds_needed(1, alpha=0), "alpha must lie between 0 and 1, got 0"),
         (lambda: seeds_needed(0), "a wished effect must be a number of sd above 0, got 0"),
         (lambda: seeds_needed(float("nan")), "a wished effect must be a number of sd above 0, got nan"),
         (lambda: seeds_needed(1e-5), "an effect of 1e-05 sd needs more than 1,000,000 seeds"),

@@ -195,6 +195,15 @@ def setting() -> Setting:
     return Setting("ce", "cifar10", noise, "resnet18", 100, "50k", "last", 5, {"e": 0.5, "schedule.name": "steps"})
 
 
+def test_what_a_number_hangs_on_is_told_and_that_it_is_not_told(reference):
+    assert (reference.number, reference.count) == ("60.0 ± 1.00", "n = 5")
+    assert reference.protocol == "network resnet18; noise exclusive iid; split 50k; rule last; 100 epochs; n = 5"
+    bare = replace(reference, network="", split="", epochs=None, n=None, spread=None)
+    assert (bare.number, bare.count) == ("60.0", "n not stated")
+    told = "network not stated; noise exclusive iid; split not stated; rule last; epochs not stated; n not stated"
+    assert bare.protocol == f"{told}, no spread"
+
+
 def differs(reference: Reference, setting: Setting) -> tuple[str, ...]:
     (match,) = matching([reference], setting)
     return match.differs

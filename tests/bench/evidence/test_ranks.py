@@ -9,14 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
+from bench.evidence import recount
 from bench.evidence.ranks import (
     average_ranks,
+    comparable,
     complete,
     critical_difference,
     friedman,
     groups,
     refusal,
     settings_text,
+    within,
 )
 
 GOLDEN = pd.DataFrame([[1, 2, 3], [1, 3, 2], [1, 2, 3], [2, 1, 3]], columns=["a", "b", "c"])  # of ranks
@@ -99,6 +102,41 @@ def test_perfect_agreement_has_no_p_of_zero_by_shuffling():
 def test_ties_share_their_ranks_and_the_last_bit_of_a_mean_breaks_none():
     table = pd.DataFrame({"a": [0.1 + 0.2, 0.5], "b": [0.3, 0.6], "c": [0.2, 0.5]})
     assert average_ranks(table).to_dict() == {"b": 1.25, "a": 2.0, "c": 2.75}
+
+
+def test_methods_of_equal_mean_rank_stay_in_their_order():
+    table = pd.DataFrame([[0.7, 0.5] * 4], columns=list("abcdefgh"))
+    assert list(average_ranks(table).index) == list("acegbdfh")
+    assert list(average_ranks(table[list("hgfedcba")]).index) == list("gecahfdb")
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.tuples(st.integers(1, 5), st.integers(1, 5)).flatmap(
+        lambda shape: st.lists(
+            st.lists(st.one_of(st.none(), st.integers(0, 4)), min_size=shape[1], max_size=shape[1]),
+            min_size=shape[0],
+            max_size=shape[0],
+        )
+    )
+)
+def test_who_is_ranked_where_and_how_by_the_second_road(rows):
+    means = {f"m{number}": row for number, row in enumerate(rows)}
+    table = pd.DataFrame(means, dtype=float)
+    found = {(label, at): rank for label, ranks in within(table).items() for at, rank in ranks.items()}
+    counted = recount.ranks(means)
+    assert found == {
+        (label, at): rank for label, ranks in counted.items() for at, rank in enumerate(ranks) if rank is not None
+    }
+
+
+def test_the_setting_goes_before_the_method_that_lacks_as_much_and_the_first_of_equals():
+    one_each = pd.DataFrame({"a": [np.nan, 0.6], "b": [0.5, np.nan]}, index=["first", "second"])
+    assert comparable(one_each).equals(one_each.loc[["second"], ["a"]])  # all lack half; then b lacks all it has left
+    table = pd.DataFrame({"a": [np.nan, 0.6, 0.1], "b": [0.5, 0.7, 0.2]}, index=["first", "second", "third"])
+    assert list(comparable(table).index) == ["second", "third"]  # it lacks half, the method a third
+    assert list(comparable(table.T)) == ["second", "third"]
+    assert list(comparable(table.T).index) == ["a", "b"]
 
 
 def test_a_setting_without_a_number_for_every_method_is_left_out():
@@ -187,7 +225,9 @@ def test_what_cannot_be_ranked_is_refused_in_one_line():
         "of one data set are not independent: with fewer, even perfect agreement separates nobody"
     )
     assert refusal(2, 5, 1) == few
-    assert refusal(4, 2) == "ranks compare at least 3 methods, got 2 methods; two are compared by a paired test"
+    for k, methods in ((1, "1 method"), (2, "2 methods")):
+        said = f"ranks compare at least 3 methods, got {methods}; two are compared by a paired test"
+        assert refusal(4, k) == said
     with pytest.raises(ValueError, match=r"^ranks need at least 3 settings .*, got 1 setting: with fewer"):
         friedman(accuracies(GOLDEN).head(1))
     with pytest.raises(ValueError, match=r"^needs at least 2 methods, 1 setting and 0 < alpha < 1, got 1, 4 and 0.05$"):

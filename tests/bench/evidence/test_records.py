@@ -1,10 +1,14 @@
 """Selection rules by hand, and which runs may be averaged."""
 
+import random
+from collections import Counter
+
 import pandas as pd
 import pytest
 
+from bench.evidence import recount
 from bench.evidence.grouping import group
-from bench.evidence.records import accuracy, frame, noise_text
+from bench.evidence.records import NETWORKS, RULES, accuracy, frame, noise_text, summary
 
 
 def test_each_rule_picks_its_own_epoch(make):
@@ -36,6 +40,35 @@ def test_the_ensemble_of_one_network_is_that_network_and_other_heads_are_missing
 def test_a_rule_without_its_validation_samples_has_no_number(make):
     assert accuracy(make(val_total=0), "noisy_val") is None
     assert accuracy(make(val_clean=[None, None, None]), "clean_val") is None
+    assert [accuracy(make(test=()), rule) for rule in RULES] == [None] * 5  # nor is there one before the first epoch
+
+
+def test_every_rule_of_every_head_gives_the_number_of_the_second_road_and_so_does_a_summary(make):
+    """Counts of few sizes, so that epochs tie; some are unknown, and some splits are empty."""
+    draw, known = random.Random(0), Counter()
+    for _ in range(150):
+        networks, epochs = draw.randint(1, 3), draw.randint(1, 13)
+        names = [f"net{number + 1}" for number in range(networks)] + ["ensemble"]
+        heads = draw.sample(names, draw.randint(1, len(names)))
+        run = make(
+            heads={head: draw.choices(range(4), k=epochs) for head in heads},
+            headline=draw.sample(heads, draw.randint(1, len(heads))),
+            networks=networks,
+            val_total=draw.choice([0, 50, 50]),
+            train={"epochs": epochs},
+        )
+        for epoch in run["history"]:
+            for counts in epoch["heads"].values():
+                counts |= {"val_noisy": draw.randrange(4), "val_clean": draw.choice([*range(4)] * 20 + [None])}
+        run["totals"] |= draw.choice([{}, {"val_clean": 0}, {"val_clean": 40}])
+        counted = recount.brief(recount.Record(run, {}, "")).scores
+        for rule in RULES:
+            for head in ("headline", "ensemble", NETWORKS, *heads):
+                value = counted[rule, head]
+                expected = None if value is None else pytest.approx(float(value))
+                assert accuracy(run, rule, head) == accuracy(summary(run), rule, head) == expected
+                known[rule, value is None] += 1
+    assert min(known.values()) > 20
 
 
 def test_an_unknown_rule_names_the_rules(make):
@@ -91,6 +124,21 @@ def test_f88_runs_that_differ_are_split_and_the_key_is_named(make, change, label
     assert len(grouped.groups) == 2
     assert f"ce [{label}]" in [row.label for row in grouped.groups]
     assert any("which are not averaged" in note and label.split("=")[0] in note for note in grouped.notes)
+
+
+def test_keys_that_differ_stand_in_the_order_of_their_names(make):
+    runs = [make(seed=0), make(seed=1, train={"network": "large", "epochs": 3}, dataset={"val": 0.2})]
+    runs += [make(seed=0, train={"epochs": 3, "batch_size": 8}, noise={"rate": 0.2}), make(seed=1, noise={"rate": 0.2})]
+    labels = [row.label for row in group(runs).groups]
+    keys = [[part.partition("=")[0] for part in label[len("ce [") : -1].split(", ")] for label in labels]
+    assert keys == [["val", "batch_size", "network"]] * 3  # dataset.val, train.batch_size, train.network
+
+
+def test_rows_of_equal_settings_and_labels_have_no_notes(make):
+    runs = [make(m, s, noise={"rate": rate}) for m in ("ce", "dml") for s in range(2) for rate in (0.2, 0.5)]
+    assert group(runs).notes == []
+    more = [make("gce", 0, (1, 2, 3, 4), noise={"rate": rate}) for rate in (0.2, 0.5)]
+    assert group(runs + more).notes == ["rows differ in epochs: 3 (ce, dml); 4 (gce)"]  # once for both columns
 
 
 def test_f88_unequal_labels_in_one_row_are_refused(make):

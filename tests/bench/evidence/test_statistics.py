@@ -78,6 +78,16 @@ def test_ranks_have_a_floor_and_the_text_says_so():
     assert "nothing is tested and nothing is marked" in limits_text(1, 3)
 
 
+def test_the_limits_of_two_seeds_are_said_and_those_of_the_first_of_many_tests():
+    assert limits_text(3, 1).startswith("n = 3: a paired t test finds, 4 times in 5, a true difference of 3.3 sd of")
+    assert "a true difference of 3.3 sd of the differences (8.7 sd as the first of 7 tests); a rank" in limits_text(
+        3, 7
+    )
+    two = limits_text(2, 1)  # (n - 1) = 1 degree of freedom: the quantile of Cauchy's distribution is 12.7
+    assert two.startswith("n = 2: a paired t test finds, 4 times in 5, a true difference of ")
+    assert two.endswith("; a rank test cannot reach 0.05 at n = 2 (its smallest p is 0.5)")
+
+
 def spread(centre, offsets):
     return [centre + offset for offset in offsets]
 

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from bench.evidence.tables import accuracy_table, to_csv, to_json, to_latex, to_markdown, to_text
+from bench.evidence.tables import accuracy_table, to_csv, to_html, to_json, to_latex, to_markdown, to_text
 from bench.sweep.planning import grid
 
 ACCURATE = {"ce": (60, 62, 61, 59, 63), "good": (80, 81, 82, 80, 83), "same": (80, 82, 81, 81, 82)}
@@ -37,7 +37,9 @@ def test_two_datasets_are_never_averaged(make):
 
 
 def test_the_best_is_starred_and_the_inseparable_marked(runs):
-    marks = {label: cell.mark for label, cell in cells(accuracy_table(runs)).items()}
+    found = cells(accuracy_table(runs))
+    assert {label: cell.strong for label, cell in found.items()} == {"ce": False, "good": True, "same": True}
+    marks = {label: cell.mark for label, cell in found.items()}
     assert marks == {"ce": "", "good": "*", "same": "="}  # 81.2 and 81.2: the first of equals is the best
 
 
@@ -72,6 +74,7 @@ def test_f81_missing_runs_are_counted_named_and_refused_in_a_paper(make):
     assert cells(table)["late"].text == "– (0/1)"
     notes = "\n".join(table.notes)
     assert f"failed: 1 of 6 runs: {ids[3]} (out of memory)" in notes
+    assert "x some of its runs failed and have no number" in table.notes
     assert f"not run: 2 of 6 runs: {ids[4]}, {make.run_id(late)}" in notes
     with pytest.raises(ValueError, match="3 of 6 planned runs are missing"):
         accuracy_table([make(seed=s) for s in range(3)], expected=plan, refuse_missing=True)
@@ -108,12 +111,24 @@ def test_diverged_runs_are_shown_and_marked(make):
     )
     assert cells(table)["ce"].text == "40.00 ± 42.43 (2) !"
     assert any(note.startswith("diverged: 1 of 2 runs: r") for note in table.notes)
+    assert "! includes runs that diverged, with the accuracy they ended at" in table.notes
+    assert not any(re.search("diverged|failed", note) for note in accuracy_table([make(seed=0)]).notes)
+
+
+def test_methods_that_papers_tune_per_noise_are_named_unless_they_have_a_setting_for_each_column(make):
+    one = [make(m, params={"beta": 1}, noise={"rate": rate}) for m in ("a", "b") for rate in (0.2, 0.5)]
+    each = [make("each", params={"beta": 10 * rate}, noise={"rate": rate}) for rate in (0.2, 0.5)]
+    notes = accuracy_table(one + each, tuned={"a", "each"}).notes
+    assert "papers choose settings of these per noise setting, here one serves all: a" in notes
+    assert not any(note.startswith("papers choose") for note in accuracy_table(each, tuned={"a", "each"}).notes)
 
 
 def test_the_dagger_says_what_a_method_was_told(make):
     table = accuracy_table([make("a", needs=["noise_rate"]), make("b")])
     assert [row.marked_label for row in table.rows] == ["a†", "b"]
     assert "† told more than the noisy labels: noise rate (a)" in table.notes
+    many = [f"fact_{number}" for number in range(9)]  # enough that no set has them in order by chance
+    assert accuracy_table([make("a", needs=many[::-1])]).rows[0].needs == tuple(many)
 
 
 def test_the_reported_head_and_the_networks_are_in_the_row(make):
@@ -178,6 +193,37 @@ def test_seeds_crossed_with_noise_seeds_are_not_taken_for_independent(make):
     assert notes([(0, 5), (1, 6), (2, 7)]) == []
 
 
+@pytest.mark.parametrize(
+    ("clean", "trusted", "said"),
+    [
+        (None, 0, "1000 train / 50 validation / 100 test"),
+        (50, 0, "1000 train / 50 validation / 100 test"),
+        (0, 0, "1000 train / 50 validation / 100 test"),
+        (40, 0, "1000 train / 50 validation / 100 test / 40 clean validation"),
+        (40, 9, "1000 train / 50 validation / 100 test / 40 clean validation / 9 trusted, taken out of training"),
+    ],
+)
+def test_the_header_counts_clean_validation_and_trusted_samples_apart(make, clean, trusted, said):
+    run = make(dataset={"trusted": trusted})
+    run["totals"] |= {} if clean is None else {"val_clean": clean}
+    assert accuracy_table([run]).header["samples"] == said
+
+
+def test_seeds_of_the_noise_are_in_the_header_where_they_are_others(make):
+    table = accuracy_table([make(seed=seed, noise={"seed": 10 - seed}) for seed in (3, 2)])
+    assert table.header["seeds"] == "2, 3; noise seeds 7, 8"
+
+
+@pytest.mark.parametrize(("count", "more"), [(6, ""), (7, " and 1 more")])
+def test_six_of_many_columns_without_a_rank_are_named(make, count, more):
+    runs = [make(m, 0, (x,), noise={"rate": rate}) for m, x in (("a", 9), ("b", 8)) for rate in (0.2, 0.3)]
+    planned = [make.config("a", noise={"rate": 0.4 + number / 20}) for number in range(count)]
+    notes = accuracy_table(runs, expected={make.run_id(config): config for config in planned}).notes
+    named = ", ".join(f"symmetric {40 + 5 * number}%" for number in range(6))
+    ranked = "mean rank: over 2 columns, among 2 rows; 1 is best, equal means share the mean of their ranks"
+    assert f"{ranked}; columns left out, as a row has no number there: {named}{more}" in notes
+
+
 def test_an_empty_table_can_be_written():
     table = accuracy_table([])
     for write in (to_text, to_csv, to_markdown, to_latex, to_json):
@@ -193,6 +239,28 @@ def test_text_without_colour_is_plain_and_fits(make):
     for column in table.columns:
         assert column in text
     assert "\x1b[1m" in to_text(table, width=60, colour=True)
+    wide = to_text(table, width=400)
+    assert [line.count("symmetric") for line in wide.splitlines() if line.startswith("method ")] == [8]
+    assert "\n\n\n" not in wide
+    several = [line.count("symmetric") for line in to_text(table, width=100).splitlines() if line[:7] == "method "]
+    assert several[0] > 1  # as many as fit
+    assert sum(several) == 8
+
+
+def test_a_page_has_the_parts_of_a_cell_and_the_value_that_it_is_sorted_by(runs):
+    page = to_html(accuracy_table(runs))
+    for value, number, spread, meaning, mark in (
+        (81.2, "<b>81.20</b>", "1.30", "highest mean of the column", r"\*"),
+        (81.2, "<b>81.20</b>", "0.84", "not separable from the highest mean", "="),
+    ):
+        parts = [rf'<span class="soft">{part}</span>' for part in (f"± {spread}", r"\(5\)")]
+        cell = rf'<td data-value="(\S+)" [^>]*>{number} {" ".join(parts)} <span title="{meaning}">{mark}</span></td>'
+        (found,) = re.findall(cell, page)
+        assert float(found) == pytest.approx(value)
+    (found,) = re.findall(
+        r'<td data-value="(\S+)" [^>]*>61.00 <span class="soft">± 1.58</span>[^/]*\(5\)</span></td>', page
+    )
+    assert float(found) == pytest.approx(61)
 
 
 def test_labels_with_brackets_survive_the_terminal(make):
@@ -225,6 +293,12 @@ def test_csv_holds_numbers_counts_and_the_runs_by_seed(runs):
     assert float(rows["ce"]["sd_points"]) == pytest.approx(1.581139)
     assert (rows["ce"]["n"], rows["ce"]["planned"], rows["good"]["best"], rows["same"]["tied"]) == ("5", "5", "1", "1")
     assert rows["ce"]["runs"].split() == [run["run_id"] for run in runs[:5]]
+
+
+def test_a_table_of_one_row_has_no_notes_and_ends_with_its_row(make):
+    table = accuracy_table([make(seed=seed, test=(70 + seed,)) for seed in range(2)])
+    assert table.notes == ()
+    assert to_markdown(table).endswith("| 70.50 ± 0.71 (2) |\n")
 
 
 def test_markdown_keeps_names_that_look_like_numbers(make):

@@ -71,6 +71,17 @@ def test_ties_share_the_mean_of_their_ranks(ranked):
     assert "3 settings on 1 data set, and settings of one data set are not independent" in notes
 
 
+@pytest.mark.parametrize(("orders", "differ"), [(["abc", "bca", "cab"], False), (["abc"] * 8, True)], ids=str)
+def test_that_no_row_is_shown_to_differ_is_said_where_it_is_so(make, orders, differ):
+    runs = [
+        make(method, 0, (50 - place,), noise={"rate": (number + 1) / 10})
+        for number, order in enumerate(orders)
+        for place, method in enumerate(order)
+    ]
+    (note,) = (note for note in views.rank(basis(runs)).notes if note.startswith("Friedman, 3 methods"))
+    assert ("no row is shown to differ from any other" in note) != differ
+
+
 def test_a_row_that_lacks_a_column_has_no_rank_and_is_named(ranked, make):
     late = make("late", 0, (99,), noise={"rate": 0.2})
     table = accuracy_table([*ranked, late])
@@ -116,16 +127,23 @@ def test_the_oracle_gap_is_paired_run_by_run(make):
     table = views.rules(basis(runs))
     gap = at(table, "a", "oracle gap")
     assert (gap.mean, gap.sd, gap.n) == (pytest.approx(40 / 3), pytest.approx(15.275252), 3)  # of 10, 0 and 30
+    assert gap.text == "13.33 ± 15.28 (3)"
     assert at(table, "a", "oracle").text == "77.00 ± 14.73 (3)"
     assert at(table, "a", "noisy_val").mean == pytest.approx((80 + 61 + 20) / 3)
     assert at(table, "a", "last10").mean == pytest.approx((200 / 3 + 182 / 3 + 170 / 3) / 3)
     assert [part.name for part in table.parts] == [*RULES, "oracle gap"]
+    (block,) = table.blocks()
+    assert (block.title, [column.heading for column in block.columns]) == ("symmetric 50%", [*RULES, "oracle gap"])
 
 
 def test_a_rule_without_anything_to_select_by_is_left_out_and_named(make):
     table = views.rules(basis([make("a", s, (50, 60), val_clean=[None, None]) for s in range(2)]))
     assert "clean_val" not in [part.name for part in table.parts]
     assert "not shown, because no run has anything to select by: clean_val" in table.notes
+    two = make("two", heads={"net1": [10], "net2": [30]}, headline=["net1"], networks=2)
+    table = views.rules(basis([two], head="ensemble"))  # which this method does not have
+    assert (table.columns, table.parts, table.rows[0].cells) == ((), (), ())
+    assert f"not shown, because no run has anything to select by: {', '.join(RULES)}" in table.notes
 
 
 def test_each_network_their_mean_and_the_ensemble(make):
@@ -263,10 +281,30 @@ def test_f86_latex_compiles(make, view, tmp_path):
 
 def test_times_told_in_no_record_are_dashes(make):
     table = views.cost(basis([make("a"), make("b", networks=2)], baseline="a"), {})
-    assert extra(table, "hours/run")["a"].number == DASH
+    assert extra(table, "time/run")["a"].number == DASH
     assert extra(table, "passes ratio")["b"].number == "1.0x"
     runs = [make("a"), make("b")]
     spent = {run["run_id"]: Spent(3600.0 * (i + 1), "a GPU") for i, run in enumerate(runs)}
     table = views.cost(basis(runs, baseline="a"), spent)
-    assert [extra(table, "hours ratio")[m].number for m in "ab"] == ["1.0x", "2.0x"]
-    assert [extra(table, "hours/run")[m].number for m in "ab"] == ["1", "2"]
+    assert [extra(table, "time ratio")[m].number for m in "ab"] == ["1.0x", "2.0x"]
+    assert [extra(table, "time/run")[m].number for m in "ab"] == ["1.0 h", "2.0 h"]
+
+
+@pytest.mark.parametrize(
+    ("hours", "times", "ratio"),
+    [
+        (0.0156, "56.2 s", "0.02x"),
+        (0.0625, "3.8 min", "0.06x"),
+        (0.99, "59.4 min", "0.99x"),
+        (1, "1.0 h", "1.0x"),
+        (99.94, "99.9 h", "99.9x"),
+        (100, "100.0 h", "100x"),
+        (12345.6, "12,345.6 h", "12,346x"),
+    ],
+)
+def test_times_and_ratios_are_short_whatever_their_size(make, hours, times, ratio):
+    runs = [make("a"), make("b")]
+    spent = {run["run_id"]: Spent(3600.0 * own, "a GPU") for run, own in zip(runs, (1, hours), strict=True)}
+    table = views.cost(basis(runs, baseline="a"), spent)
+    assert extra(table, "time/run")["b"].number == times
+    assert extra(table, "time ratio")["b"].number == ratio

@@ -18,6 +18,7 @@ import noise
 from bench.data import datasets
 from bench.fingerprint import ROOT
 from bench.sharing import claims
+from bench.sharing.told import Told
 from bench.sweep.upkeep import verifying
 from tests.bench.sharing.conftest import MINE, Files, relisted, resealed, told, unpacked
 
@@ -159,6 +160,43 @@ def test_a_claim_that_enclosed_source_does_not_bear_out_is_refused(own, board, s
     assert board.refusal().endswith(": num_networks is 2, and 1 by the code of mine.Mine")
 
 
+def one_run(run_id: str, **said: Any) -> Told:
+    summary = {"needs": [], "num_networks": 2, "headline": ["net1", "net2"], "paper": "Ours", "method_code": "0" * 16}
+    method = {"name": "mine.Mine", "params": {"x": said.pop("x", 1)}}
+    return Told(run_id, "", "", {**summary, "config": {"method": method}, **said})
+
+
+def test_each_claim_that_a_source_does_not_bear_out_is_told_once_and_of_the_first_run():
+    source = claims.Claims((), 2, ("net1", "net2"), "Ours")
+    runs = [one_run("r0"), one_run("r1", paper="X"), one_run("r2", paper="Y", headline=["net2"], needs=["noise_rate"])]
+    assert list(claims.faults(runs, source)) == [
+        "runs/r1: paper is 'X', and 'Ours' by the code of mine.Mine",
+        "runs/r2: needs is noise_rate, and nothing by the code of mine.Mine",
+        "runs/r2: headline is net2, and net1, net2 by the code of mine.Mine",
+    ]
+    assert list(claims.faults([one_run("r0", headline=["ema"])], replace(source, headline=None))) == []  # its own
+    assert list(claims.faults([one_run("r0", headline=["net2", "net1"])], source)) == []  # in any order
+
+
+def test_what_runs_of_one_setting_say_in_two_ways_is_told_once():
+    runs = [one_run("r0"), one_run("r1", x=2, paper="X"), one_run("r2", method_code="1" * 16, paper="X")]
+    assert list(claims.unequal(runs)) == []
+    more = [*runs, one_run("r3", paper="X"), one_run("r4", paper="Y", num_networks=1)]
+    assert list(claims.unequal(more)) == [
+        "runs/r3: paper is 'X', and 'Ours' in runs/r0",
+        "runs/r4: num_networks is 1, and 2 in runs/r0",
+    ]
+
+
+def test_a_source_beyond_what_is_read_tells_nothing(tmp_path, monkeypatch):
+    path = tmp_path / "mine.py"
+    path.write_text(MINE)
+    monkeypatch.setattr(claims, "LARGEST", len(MINE))
+    assert claims.of_enclosed(path, "mine.Mine") == claims.Claims((), 1, ("net1",), "")
+    monkeypatch.setattr(claims, "LARGEST", len(MINE) - 1)
+    assert claims.of_enclosed(path, "mine.Mine") is None
+
+
 def test_enclosed_source_is_read_and_never_run(tmp_path):
     head = "from typing import ClassVar\n"
     body = MINE.replace('"""The mean."""', '"""The mean."""\n\n    num_networks: ClassVar[int] = 2')
@@ -166,6 +204,8 @@ def test_enclosed_source_is_read_and_never_run(tmp_path):
     path.write_text(head + body + f"\nopen({str(tmp_path / 'ran')!r}, 'w')\n")
     found = claims.of_enclosed(path, "mine.Mine")
     assert found == claims.Claims((), 2, ("net1", "net2"), "")
+    path.write_text(f"{head}later: int\n{body}")  # which has no value
+    assert claims.of_enclosed(path, "mine.Mine") == found
     for value in ('int("2")', "[0] * 9999999999", "undefined"):
         path.write_text(head + body.replace("= 2", f"= {value}"))
         assert claims.of_enclosed(path, "mine.Mine") is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import stat
 import zipfile
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from bench.files import canonical, sha256
 from bench.sharing import archive
 from bench.sharing.submission import Submission
+from bench.sharing.told import check_shape
 from tests.bench.sharing.conftest import packed, record, relisted, resealed, told
 
 
@@ -212,6 +214,12 @@ def test_a_list_that_is_none_is_told_in_one_line(kind, files, board):
     assert board.refusal().startswith(message)
 
 
+LISTED = {"bytes": 1, "sha256": "f" * 64}
+STRANGE = {
+    "setting": {"dataset": {}, "train": {}, "protocol": 1},
+    "noise": [{"family": "strange", "rate": 0.5}],
+    "seeds": [[0, 0]],
+}
 WRONG = {
     "no runs": ({"files": {}}, "it lists no run"),
     "a name of two lines": ({"name": "a\nb"}, "name must be one line of at most 300 printable characters, got 'a\\nb'"),
@@ -221,6 +229,13 @@ WRONG = {
     "no protocol": ({"protocols": [{"setting": {}, "noise": [], "seeds": []}]}, "a protocol needs noise, and pairs of"),
     "another rule": ({"protocols": [{"setting": {}, "noise": [], "seeds": [], "rule": "best"}]}, "unknown selection"),
     "more": ({"more": 1}, "unknown setting in submission 'more'"),
+    "no digest": ({"files": {"runs.csv": {"bytes": 1, "sha256": "f" * 63}}}, "runs.csv has no size and digest"),
+    "no size": ({"files": {"runs.csv": {"bytes": -1, "sha256": "f" * 64}}}, "runs.csv has no size and digest"),
+    "no list of runs": ({"files": {f"runs/r{'0' * 20}/result.json": LISTED}}, "it does not list runs.csv"),
+    "noise and no seeds": ({"protocols": [{"setting": {}, "noise": [{}], "seeds": []}]}, "a protocol needs noise, and"),
+    "seeds alone": ({"protocols": [{"setting": {}, "noise": [{}], "seeds": [[0, 0], [1]]}]}, "a protocol needs noise"),
+    "other settings": ({"protocols": [{"setting": {}, "noise": [{}], "seeds": [[0, 0]]}]}, "a protocol's setting has"),
+    "noise that is none": ({"protocols": [STRANGE]}, "unknown noise family 'strange'"),
 }
 
 
@@ -232,6 +247,12 @@ def test_a_list_that_says_what_no_export_says_is_told_in_one_line(kind, files, b
     refusal = board.refusal()
     assert refusal.startswith(f"submission.json: {message}")
     assert len(refusal) < 400
+
+
+def test_a_name_may_have_three_hundred_characters_and_a_file_none(files):
+    said = told(files) | {"by": "x" * 300}
+    said["files"]["runs.csv"]["bytes"] = 0
+    assert Submission.from_bytes(canonical(said)).by == "x" * 300
 
 
 def test_a_file_that_is_missing_or_was_never_listed_is_named(files, board):
@@ -269,6 +290,35 @@ def small(files):
     """The submission of one run alone."""
     place, _ = record(files)
     return {name: data for name, data in files.items() if not name.startswith("runs/") or name.startswith(place)}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"noise_id": 3}, "noise_id must be a text, got 3"),
+        ({"device_kind": None}, "device_kind must be a text, got None"),
+        ({"needs": "noise_rate"}, "needs must be a list of texts, got 'noise_rate'"),
+        ({"heads": ["net1", 2]}, "heads must be a list of texts, got ['net1', 2]"),
+        ({"code": "0" * 15}, "code must be 16 hexadecimal digits, got '000000000000000'"),
+        ({"method_code": "0" * 17}, "method_code must be 16 hexadecimal digits, got '00000000000000000'"),
+        ({"method_code": "A" * 16}, "method_code must be 16 hexadecimal digits, got 'AAAAAAAAAAAAAAAA'"),
+        ({"dataset_digest": "f" * 64}, "dataset_digest is not the one of its configuration"),
+        (
+            {"heads": ["net1"] * 2, "headline": ["net1"]},
+            "headline must name some of the heads net1, net1, got ['net1']",
+        ),
+        ({"heads": ["net1"], "headline": []}, "headline must name some of the heads net1, got []"),
+        ({"heads": ["net1"], "headline": ["net2"]}, "headline must name some of the heads net1, got ['net2']"),
+        ({"num_networks": 0}, "num_networks must be a whole number above 0, got 0"),
+        ({"num_networks": 1.0}, "num_networks must be a whole number above 0, got 1.0"),
+        ({"num_networks": True}, "num_networks must be a whole number above 0, got True"),
+    ],
+)
+def test_the_types_of_a_record_are_those_that_a_harness_writes(files, change, message):
+    _, found = record(files)
+    check_shape(found["payload"])
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        check_shape(found["payload"] | change)
 
 
 def test_a_record_of_other_types_is_refused_or_harmless_and_ends_no_check(files, board, say):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +18,7 @@ import pytest
 import noise
 from bench.data import datasets
 from bench.evidence.ranks import average_ranks
-from bench.sharing import archive
+from bench.sharing import archive, checking
 from tests.bench.sharing.conftest import Board, record, relisted, resealed, told
 
 SUITE = """
@@ -40,6 +43,15 @@ def protocol(tmp_path: Path) -> Path:
 
 def sections(said):
     return [[(line["entry"], line["method"]) for line in section["ranked"]] for section in said["protocols"]]
+
+
+def take_the_data_away(monkeypatch):
+    """Nothing can be drawn or counted again from here on."""
+
+    def missing(*_):
+        raise datasets.MissingDataError("digits: not here")
+
+    monkeypatch.setattr(datasets, "load", missing)
 
 
 # --- what holds
@@ -169,10 +181,7 @@ def test_a_missing_seed_and_a_missing_method_make_an_entry_incomplete(files, boa
 
 
 def test_where_the_data_are_not_at_hand_it_is_unchecked_and_not_ranked(files, board, monkeypatch):
-    def missing(*_):
-        raise datasets.MissingDataError("digits: not here")
-
-    monkeypatch.setattr(datasets, "load", missing)
+    take_the_data_away(monkeypatch)
     board.put(relisted(files, by="nobody else"))
     code, said = board.check()
     (one,), (section,) = said["submissions"], said["protocols"]
@@ -213,6 +222,28 @@ def test_an_accuracy_that_runs_csv_does_not_bear_out_is_refused(files, board):
     refusal = board.refusal()
     assert refusal.startswith("runs.csv: r")
     assert ", last10, headline is 0." in refusal
+
+
+def test_a_rule_without_a_number_is_accepted_where_runs_csv_has_none_either(files, board):
+    def unknown(payload):
+        for epoch in payload["history"]:
+            for counts in epoch["heads"].values():
+                counts["val_clean"] = None
+
+    blind = forged(files, unknown)
+    board.put(blind)
+    refusal = board.refusal()
+    assert re.fullmatch(r"runs\.csv: r\w{20}, clean_val, headline is 0\.\d+, the record says None", refusal)
+    run_id = refusal.split()[1].rstrip(",")
+    rows = list(csv.DictReader(io.StringIO(blind["runs.csv"].decode(), newline="")))
+    for row in rows:
+        row["accuracy"] = "" if (row["run_id"], row["rule"]) == (run_id, "clean_val") else row["accuracy"]
+    out = io.StringIO()
+    writer = csv.DictWriter(out, rows[0])
+    writer.writeheader()
+    writer.writerows(rows)
+    board.put(relisted({**blind, "runs.csv": out.getvalue().encode()}))
+    assert board.check()[1]["submissions"][0]["verdict"] == "accepted"
 
 
 def test_impossible_counts_are_refused(files, board):
@@ -268,6 +299,13 @@ def with_other_labels(files):
     return relisted({**changed, f"noise/{other.noise_id}.npz": stored})
 
 
+def the_odd_one(files):
+    """The run that met labels of its own, without the others."""
+    odd = with_other_labels(files)
+    place = next(name for name in odd if name.endswith("result.json") and odd[name] != files.get(name))
+    return {n: d for n, d in odd.items() if not n.startswith("runs/") or n.startswith(place[:-11])}
+
+
 def test_other_wrong_labels_are_refused_within_a_submission(files, board):
     board.put(with_other_labels(files))
     refusal = board.refusal()
@@ -276,13 +314,8 @@ def test_other_wrong_labels_are_refused_within_a_submission(files, board):
 
 
 def test_other_wrong_labels_than_everybodys_are_refused_where_nothing_can_be_drawn_again(files, board, monkeypatch):
-    def missing(*_):
-        raise datasets.MissingDataError("digits: not here")
-
-    monkeypatch.setattr(datasets, "load", missing)
-    odd = with_other_labels(files)
-    place = next(name for name in odd if name.endswith("result.json") and odd[name] != files.get(name))
-    alone = {n: d for n, d in odd.items() if not n.startswith("runs/") or n.startswith(place[:-11])}
+    take_the_data_away(monkeypatch)
+    alone = the_odd_one(files)
     board.put(relisted(files, name="A"), "a.zip")
     board.put(other_loss(relisted(files, name="B")), "b.zip")
     board.put(relisted(alone, name="Odd"), "odd.zip")
@@ -300,19 +333,32 @@ def test_other_wrong_labels_than_everybodys_are_refused_where_nothing_can_be_dra
 
 
 def test_labels_that_were_drawn_again_stand_against_any_number_that_were_not(files, board, monkeypatch):
-    def missing(*_):
-        raise datasets.MissingDataError("digits: not here")
-
     board.put(relisted(files, name="Drawn"), "drawn.zip")
     assert board.check()[0] == 0  # and is remembered
-    monkeypatch.setattr(datasets, "load", missing)
-    odd = with_other_labels(files)
-    place = next(name for name in odd if name.endswith("result.json") and odd[name] != files.get(name))
-    alone = {n: d for n, d in odd.items() if not n.startswith("runs/") or n.startswith(place[:-11])}
+    take_the_data_away(monkeypatch)
+    alone = the_odd_one(files)
     board.put(relisted(alone, name="Odd"), "odd.zip")
     board.put(other_loss(relisted(alone, name="Odder")), "odder.zip")
     verdicts = [one["verdict"] for one in board.check()[1]["submissions"]]
     assert verdicts == ["accepted", "refused", "refused"]
+
+
+def test_reasons_are_lines_of_bounded_length_eight_of_a_kind_and_what_weighs_most_comes_first():
+    faults = [f"fault {number}" for number in range(10)]
+    found = checking.Checked("deep/one.zip", faults=[*faults, *faults], unchecked=["u" * 301], gaps=["two\nlines"])
+    found.notes = [*faults[:8], "n" * 300][1:]
+    checking._shorten(found)
+    assert found.faults == [*faults[:8], "and 2 more of the kind"]
+    assert found.notes == [*faults[1:8], "n" * 300]
+    assert found.reasons == [*found.faults, f"not checked: {'u' * 300}...", "two lines"]
+    assert (found.title, replace(found, name="Ours").title) == ("one", "Ours")
+
+
+def test_a_fault_weighs_more_than_what_is_unchecked_and_that_more_than_a_gap():
+    said = [{"faults": ["f"]}, {"unchecked": ["u"]}, {"gaps": ["g"]}]
+    for kinds, verdict in ((said, "refused"), (said[1:], "unchecked"), (said[2:], "incomplete"), ([], "accepted")):
+        whole = {name: reasons for kind in kinds for name, reasons in kind.items()}
+        assert checking.Checked("one.zip", **whole).verdict == verdict
 
 
 def test_a_table_of_nothing_but_refused_entries_is_a_page_all_the_same(files, board, say):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
 from bench.sharing import protocol
-from bench.sharing.submission import is_link
+from bench.sharing.submission import Given, is_link
+from bench.sharing.told import Told, gaps, told_by
 from bench.sweep.planning import grid
+from tests.bench.evidence.conftest import config_of, payload_of
 
 SUITE = grid.Suite("s", "digits", ("symmetric:0.5", "pairflip:0.45"), ("ce", "dml"), (0, 1, 2))
 
@@ -68,6 +71,46 @@ def test_differences_are_told_against_the_protocol_that_comes_closest():
     )
     assert told.endswith(" and 1 more")
     assert protocol.differences(ours.setting, []) == "there is no protocol"
+    other = {**ours.setting["dataset"], "val": 0.2, "digest": "f" * 64, "trusted": 9}
+    three = protocol.differences({**ours.setting, "dataset": other}, [ours])  # so many are named
+    digest = ours.setting["dataset"]["digest"][:12]
+    assert three.startswith(f"dataset.digest {'f' * 12}... instead of {digest}..., dataset.trusted 9 instead of ")
+    assert three.endswith(", dataset.val 0.2 instead of 0.1")
+
+
+def test_what_a_row_lacks_is_told_noise_by_noise_and_its_seeds_in_order():
+    def cells(*counts):
+        return [(seed, {"rate": rate}) for rate, count in zip((0.5, 0.2), counts, strict=True) for seed in count]
+
+    (one,) = protocol.of([config_of("ce", seed, noise=noise) for seed, noise in cells(range(12), range(12))])
+    done = [payload_of("ce", seed, noise=noise) for seed, noise in cells([7], [])]
+    done += [payload_of("dml", seed, noise=noise) for seed, noise in cells(range(12), range(1, 12))]
+    runs = [Told(run["run_id"], "", one.key, run) for run in done]
+    seeds = "0, 1, 2, 3, 4, 5, 6, 8, 9, 10, 11"
+    assert gaps([one], runs, {"dml": Given(24, 23, ()), "elr": Given(9, 0, ())}) == [
+        f"ce: symmetric 50% lacks seed {seeds}; symmetric 20% lacks all seeds",
+        "dml: symmetric 20% lacks seed 0",
+        "elr: none of 9 runs",
+    ]
+    elsewhere = [replace(run, protocol="another") for run in runs]
+    assert gaps([one], elsewhere, {}) == []
+
+
+def test_what_a_provenance_says_is_cut_short():
+    payload = payload_of("ce")
+    said = {"started": "s" * 99, "torch": "t" * 99, "device": "d" * 99, "commit": "c" * 99, "dirty": True}
+    for attempts, started, commit in (
+        ([{"started": "before"}, said], "s" * 80, "c" * 40 + " with changes"),
+        ([said, {}], "", ""),
+        ([said, 5], "", ""),
+        ([], "", ""),
+        ("x", "", ""),
+    ):
+        result = SimpleNamespace(payload=payload, provenance={"attempts": attempts}, payload_sha256="f" * 64)
+        told = told_by(SimpleNamespace(result=result, folder=SimpleNamespace(run_id="r0")), "key")
+        assert (told.run_id, told.payload, told.protocol) == ("r0", "f" * 64, "key")
+        assert (told.started, told.commit) == (started, commit)
+        assert {told.torch[:80], told.device[:80]} == {told.torch, told.device}
 
 
 @pytest.mark.parametrize(
