@@ -191,7 +191,8 @@ def test_a_damaged_result_stops_the_report_unless_it_is_allowed(report, trained,
         (["--out", "."], "--out must be a file, and . is a folder"),
         (
             ["--everything"],
-            "--everything takes all runs of the results folder; leave out --methods",
+            "--everything takes all runs of the results folder; leave out --methods, "
+            "--dataset, --noise, --seeds, --epochs, --train-limit, --test-limit, --set",
         ),
     ],
 )
