@@ -12,11 +12,11 @@ from typing import NoReturn
 
 from bench.arguments import VERBS, parser
 from bench.arguments.parsing import Parser
-from bench.exit_codes import BROKEN_OFF, DONE, REFUSED
+from bench.exit_codes import BROKEN_OFF, DAMAGED, DONE, REFUSED
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; return its exit code. A user's mistake is one line on standard error and 2."""
+    """Run one command; return its exit code. A user's mistake is one line and 2, a damaged result one line and 3."""
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or (words[0] not in VERBS and words[0] not in ("-h", "--help")):
         words.insert(0, "run")
@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return code
     except ValueError as error:
         print(f"run_bench.py {args.verb}: {error}", file=sys.stderr)
-        return REFUSED
+        return _code_of(error)
     except BrokenPipeError:  # `... | head`: the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
@@ -42,6 +42,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:  # before or after the runs: the sweep itself ends them in order
         print("interrupted", file=sys.stderr)
         return BROKEN_OFF
+
+
+def _code_of(error: ValueError) -> int:
+    from bench.sweep.records.result import Corrupt  # here, as no other command is to wait for it
+
+    return DAMAGED if isinstance(error, Corrupt) else REFUSED
 
 
 def _refuse(verb: str, extra: Sequence[str]) -> NoReturn:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 DONE = 0
-INCOMPLETE = 1  # something that was asked for failed, is missing, had to be left, or cannot be compared
-REFUSED = 2  # the command makes no sense, or what it needs is not there
+INCOMPLETE = 1
+REFUSED = 2
 DAMAGED = 3
 INTERRUPTED = 75  # EX_TEMPFAIL of sysexits.h: a cluster may start the same command again
 BROKEN_OFF = 130  # at Ctrl-C, as shells have it
 
 MEANINGS = {
-    DONE: "all planned runs are done",
-    INCOMPLETE: "some failed",
-    REFUSED: "bad usage, nothing was started",
+    DONE: "all that was asked for is done",
+    INCOMPLETE: "some of it failed, is missing or cannot be compared",
+    REFUSED: "bad usage, or what it needs is not there",
     DAMAGED: "a stored result is damaged",
     INTERRUPTED: "interrupted: the same command goes on",
     BROKEN_OFF: "interrupted twice, or where nothing runs",

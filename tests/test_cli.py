@@ -63,12 +63,15 @@ def test_every_verb_helps(words, capsys):
     assert err == ""
 
 
-@pytest.mark.parametrize("words", [["--help"], ["run", "--help"], ["verify", "--help"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "words", [["--help"], ["run", "--help"], ["verify", "--help"], ["table", "--help"]], ids=" ".join
+)
 def test_help_names_every_exit_code(words, capsys):
     assert here(*words) == 0
     told = capsys.readouterr().out.rpartition("exit codes: ")[2]
     assert " ".join(told.split()) == (
-        "0 all planned runs are done; 1 some failed; 2 bad usage, nothing was started; 3 a stored result is damaged; "
+        "0 all that was asked for is done; 1 some of it failed, is missing or cannot be compared; "
+        "2 bad usage, or what it needs is not there; 3 a stored result is damaged; "
         "75 interrupted: the same command goes on; 130 interrupted twice, or where nothing runs."
     )
 

@@ -21,9 +21,10 @@ FORMATS = ("text", "csv", "md", "tex", "html", "json")
 
 def evidence(verbs: Any) -> None:
     """Add them."""
-    _table(verbs.add_parser("table", help="the accuracy table of a suite, from finished runs"))
-    _plot(verbs.add_parser("plot", help="draw the plots of a suite from finished runs"))
-    report(verbs.add_parser("report", help="everything about a suite in one HTML file that opens offline"))
+    _table(verbs.add_parser("table", help="the accuracy table of a suite, from finished runs", epilog=EPILOG))
+    _plot(verbs.add_parser("plot", help="draw the plots of a suite from finished runs", epilog=EPILOG))
+    about = "everything about a suite in one HTML file that opens offline"
+    report(verbs.add_parser("report", help=about, epilog=EPILOG))
     about = "run the suite of a paper's table; print published, ours, difference, verdict"
     _repro(verbs.add_parser("repro", help=about, epilog=EPILOG))
     about = "run what is missing; say where a method is better, worse or not separable, and at which cost"

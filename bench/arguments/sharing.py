@@ -6,15 +6,16 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from bench.arguments.parsing import EPILOG
 from bench.arguments.selecting import data_dir, everything, selection
 
 
 def sharing(verbs: Any) -> None:
     """Add them."""
-    _export(verbs.add_parser("export", help="write the finished runs of a suite, with their proofs, for others"))
-    _leaderboard(
-        verbs.add_parser("leaderboard", help="check a folder of submissions; make one page of those that hold")
-    )
+    about = "write the finished runs of a suite, with their proofs, for others"
+    _export(verbs.add_parser("export", help=about, epilog=EPILOG))
+    about = "check a folder of submissions; make one page of those that hold"
+    _leaderboard(verbs.add_parser("leaderboard", help=about, epilog=EPILOG))
 
 
 def _export(verb: argparse.ArgumentParser) -> None:

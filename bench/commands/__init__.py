@@ -1,1 +1,1 @@
-"""What each verb of the command line does: one module a verb, each with `main(args) -> exit code`."""
+"""What each verb of the command line does: a module a verb with `main(args) -> exit code`, and what they share."""

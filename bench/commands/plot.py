@@ -20,6 +20,9 @@ def main(args: argparse.Namespace) -> int:
     suite = found.suite
     if found.alarms():
         print(printable("\n".join(found.alarms())), file=sys.stderr)
+    if not found.payloads and found.alarms():
+        print("no plots: `run` sets damaged results aside and trains these runs again", file=sys.stderr)
+        return DAMAGED
     if not found.payloads:
         raise ValueError(f"no run of {suite.name!r} is done under {args.results}: nothing to draw")
     folder = args.out.resolve() if args.out and args.out.is_symlink() else args.out  # one's own link may be followed

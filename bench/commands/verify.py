@@ -8,14 +8,18 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 
+from bench.arguments import parser
 from bench.evidence.recount import Run
 from bench.exit_codes import DAMAGED, DONE, INCOMPLETE, INTERRUPTED
+from bench.files import NAME_PATTERN
 from bench.findings import everything
 from bench.findings.everything import Selected
+from bench.findings.gathering import gather
 from bench.findings.recounted import Recount
 from bench.printable import printable
-from bench.sweep.planning.selection import data_dir_of, usual_baseline
+from bench.sweep.planning.selection import data_dir_of, planned, usual_baseline
 from bench.sweep.records.store import Store
+from bench.sweep.upkeep.finished import names_of
 from bench.sweep.upkeep.repeating import Repeated, repeat
 from bench.sweep.upkeep.verifying import Report, Verifier
 
@@ -38,10 +42,13 @@ def _verify(args: argparse.Namespace) -> int:
     chosen = everything.selected(args, store)
     suite, runs, data_dir = chosen.suite, chosen.runs, data_dir_of(args, chosen.suite)
     for run_id, reason in chosen.corrupt.items():
-        report.wrong(store.runs / run_id, reason)
-    records = Verifier(store, runs, data_dir, report).run()
+        path = store.runs / run_id / "config.json"
+        report.wrong(path, reason.removeprefix(f"{path}: "))
+    records = Verifier(store, runs, data_dir, report, told=chosen.corrupt).run()
     if records:
         _recount(store, chosen, records, report)
+    if records and args.everything:
+        _recount_suites(args, store, records, report)
     repeated = Repeated()
     if args.rerun and records:
         repeated = repeat(store, runs, records, data_dir, args.rerun)
@@ -62,6 +69,23 @@ def _recount(store: Store, chosen: Selected, records: Mapping[str, Run], report:
         report.wrong(store.runs, f"no table can be made: {error}")
         return
     Recount(store, found, records, usual_baseline(chosen.suite, chosen.runs), report).check()
+
+
+def _recount_suites(args: argparse.Namespace, store: Store, records: Mapping[str, Run], report: Report) -> None:
+    """Hold what was written of each suite of the folder against the records; every cell of it is counted already."""
+    for name in names_of(store.tables):
+        if name == everything.NAME or not NAME_PATTERN.match(name) or not (store.suites / name).is_dir():
+            continue
+        words = ["verify", name, "--results", str(store.root)]
+        words += ["--data-dir", str(args.data_dir)] if args.data_dir else []
+        try:
+            suite, runs = planned(parser().parse_args(words))
+            found = gather(store, suite, runs)
+        except ValueError as error:  # its data are not here, it was run in two versions, it names code
+            report.skipped.append(f"tables of suite {name}: {error}")
+            continue
+        own = {run.run_id: records[run.run_id] for run in runs if run.run_id in records}
+        Recount(store, found, own, usual_baseline(suite, runs), report).check_written()
 
 
 def _text(title: str, report: Report) -> str:

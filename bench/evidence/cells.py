@@ -99,13 +99,15 @@ class Part:
 class Extra:
     """A further column, with a value for every row; it stands behind `after` columns of cells.
 
-    `column` is the column that it tells more of, "" if it is about whole rows.
+    `column` is the column that it tells more of, "" if it is about whole rows; `unit` is that of the values, where it
+    is not the one that is printed.
     """
 
     name: str
     values: tuple[Value, ...]
     after: int
     column: str = ""
+    unit: str = ""
 
 
 @dataclass(frozen=True)

@@ -58,8 +58,10 @@ def of(grouping: Grouping, spent: Mapping[str, Spent], baseline: str | None = No
 
 def time_text(hours: float) -> str:
     """Return a time in the unit that suits it."""
-    seconds = 3600 * hours
-    return f"{seconds:.1f} s" if seconds < 60 else f"{seconds / 60:.1f} min" if hours < 1 else f"{hours:,.1f} h"
+    if (seconds := round(3600 * hours, 1)) < 60:
+        return f"{seconds} s" if seconds else "under .1 s"
+    minutes = round(60 * hours, 1)
+    return f"{minutes} min" if minutes < 60 else f"{hours:,.1f} h"
 
 
 def times_text(ratio: float) -> str:
@@ -147,7 +149,7 @@ def _notes(
     for one in timed:
         counts[one.device or UNNAMED] = counts.get(one.device or UNNAMED, 0) + 1
     if len(counts) == 1:
-        notes.append(f"time: of one run's process on {next(iter(counts))}; CSV and JSON have it in hours, too")
+        notes.append(f"time: of one run's process on {next(iter(counts))}")
     elif counts:
         most = sorted(counts, key=lambda name: -counts[name])
         some = "; ".join(f"{counts[name]} on {name}" for name in most[:NAMED])

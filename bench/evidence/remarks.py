@@ -73,27 +73,28 @@ def limits(counts: Sequence[int], comparisons: int) -> list[str]:
 
 def dependent(grouping: Grouping) -> list[str]:
     """Say where the runs of a cell share wrong labels or seeds with each other: spread and tests take no notice."""
-    one, crossed = [], []
+    one, shared, several = [], [], 0
     for column in grouping.columns:
         for row in grouping.groups:
-            runs = [run for run in row.runs(column) if run["config"]["noise"]["family"] != "none"]
+            runs = [run for run in row.runs(column) if run["totals"].get("train_wrong") != 0]
             seeds, labels = {run["config"]["seed"] for run in runs}, {run["noise_id"] for run in runs}
+            several += len(runs) > 1
             if len(labels) == 1 < len(runs):
-                one.append(grouping.column_label(column))
-            elif len(runs) > max(len(seeds), len(labels)):
-                pairs = f"{len(runs)} runs of {len(seeds)} seeds and {len(labels)} sets of labels"
-                crossed.append(f"{row.label}, {grouping.column_label(column)} ({pairs})")
+                one.append(f"{row.label}, {grouping.column_label(column)}")
+            elif len(runs) > min(len(seeds), len(labels)):
+                counts = f"{len(runs)} runs of {len(seeds)} seeds and {len(labels)} sets of labels"
+                shared.append(f"{row.label}, {grouping.column_label(column)} ({counts})")
     notes = []
     if one:
-        where = "" if len(set(one)) == len(grouping.columns) else f"{', '.join(dict.fromkeys(one))}: "
+        where = "" if len(one) == several else f"{_some(one)}: "
         notes.append(
             f"{where}all seeds have one set of wrong labels: spread and tests tell of training anew, "
             "not of labels drawn anew"
         )
-    if crossed:
+    if shared:
         notes.append(
             "runs that share a seed or their labels are not independent, but spread and tests take them to be: "
-            f"{', '.join(crossed[:IDS_SHOWN])}{_more(crossed)}"
+            f"{_some(shared)}"
         )
     return notes
 
@@ -181,6 +182,11 @@ def blind(grouping: Grouping, rows: Sequence[Row], rule: str, head: str) -> list
 def ids(run_ids: Sequence[str]) -> str:
     """Return the first few."""
     return ", ".join(run_ids[:IDS_SHOWN]) + _more(run_ids)
+
+
+def _some(places: Sequence[str]) -> str:
+    """The first few places, whose names have commas."""
+    return "; ".join(places[:IDS_SHOWN]) + _more(places)
 
 
 def _more(run_ids: Sequence[str]) -> str:

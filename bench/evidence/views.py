@@ -63,14 +63,14 @@ def cost(found: Basis, spent: Mapping[str, Spent]) -> Table:
     made = costs.of(found.grouping, spent, base)
     rows = [made.rows[row.label] for row in found.grouping.groups]
 
-    def extra(name: str, values: Sequence[float | None], text: Callable[[float], str]) -> Extra:
+    def extra(name: str, values: Sequence[float | None], text: Callable[[float], str], unit: str = "") -> Extra:
         shown = tuple(NONE if value is None else Value(text(value), value) for value in values)
-        return Extra(name, shown, len(found.grouping.columns))
+        return Extra(name, shown, len(found.grouping.columns), unit=unit)
 
     extras = [
         extra("epochs", [row.epochs for row in rows], "{:g}".format),
         extra("passes", [row.passes for row in rows], "{:,.1f}".format),
-        extra("time/run", [row.hours for row in rows], costs.time_text),
+        extra("time/run", [row.hours for row in rows], costs.time_text, "h"),
     ]
     if base in made.rows:
         extras.append(extra("passes ratio", [row.passes_ratio for row in rows], costs.times_text))

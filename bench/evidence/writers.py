@@ -88,7 +88,8 @@ def to_csv(table: Table) -> str:
         for extra in table.extras:
             value = extra.values[at]
             note = "; ".join(table.footnotes[number - 1] for number in value.notes)
-            told = [*[None] * 8, _inert(extra.name), None, _exact(value.value), _inert(value.text), _inert(note)]
+            name = f"{extra.name} ({extra.unit})" if extra.unit else extra.name
+            told = [*[None] * 8, _inert(name), None, _exact(value.value), _inert(value.text), _inert(note)]
             ours = [*facts, extra.column, table.rule]
             if value.notes:  # somebody else's number, of whose network, head and rule its footnote tells
                 ours = [row.label, row.method, "", "", "", "", extra.column, ""]

@@ -80,19 +80,22 @@ def every(store: Store, data_dir: Path | None = None) -> Selected:
             corrupt[run_id] = str(error)
         except ValueError as error:  # the settings of another version of the harness
             corrupt[run_id] = f"{store.runs / run_id / 'config.json'}: {error}"
+    if not runs and corrupt:
+        raise Corrupt(store.runs, f"none of its {len(corrupt):,} runs can be read; the first: {min(corrupt.values())}")
     if not runs:
-        raise ValueError("\n".join(corrupt.values()) or f"there is no run under {store.root}")
+        raise ValueError(f"there is no run under {store.root}")
     runs.sort(key=_place)
-    return Selected(_suite(store, runs), runs, corrupt)
+    return Selected(_suite(runs), runs, corrupt)
 
 
-def _suite(store: Store, runs: Sequence[Planned]) -> Suite:
+def _suite(runs: Sequence[Planned]) -> Suite:
     """A suite that stands for all the runs."""
     methods = tuple(dict.fromkeys(run.config.method.name for run in runs))
     sets = ", ".join(dict.fromkeys(run.config.dataset.name for run in runs))
     noise = tuple(dict.fromkeys(run.noise for run in runs))
     seeds = tuple(sorted({run.config.seed for run in runs}))
-    return Suite(NAME, sets, noise, methods, seeds, f"all {len(runs):,} runs under {store.root}")
+    count = "the only run" if len(runs) == 1 else f"all {len(runs):,} runs"
+    return Suite(NAME, sets, noise, methods, seeds, f"{count} of a results folder")  # wherever that lies
 
 
 def _run(config: cfg.RunConfig, run_id: str, known: Callable[[str], datasets.DatasetInfo | None]) -> Planned:

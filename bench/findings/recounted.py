@@ -78,7 +78,7 @@ class Recount:
         except ValueError as error:  # no table can be made of these runs: their labels differ
             self.report.wrong(self.store.runs, error)
             return
-        self._check_written()
+        self.check_written()
 
     def _table(self, rule: str, head: str, view: str = "accuracy") -> Table:
         return tabulating.table_of(self.found, rule, head, self.baseline, view)
@@ -191,7 +191,7 @@ class Recount:
         printed = all(triple.fits(number, PRINTED + EXACT) for triple in shown) and len(shown) == bool(number.n)
         return "" if exact and printed else f"says {cell.number} ({cell.n}), counted again {_said(number)}"
 
-    def _check_written(self) -> None:
+    def check_written(self) -> None:
         """Look at each table beside the records: is it of the results that are there now, does it say what they say?"""
         folder = self.store.tables / self.found.suite.name
         paths = [path for view in VIEWS for path in folder.glob(f"{view}*") if path.suffix in SUFFIXES]

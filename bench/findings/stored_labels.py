@@ -23,6 +23,7 @@ IDS_SHOWN = 10
 def lines(store: Store, found: Evidence) -> list[str]:
     """What the labels of each column really contain, from the stored labels, with the id of every seed."""
     said = []
+    several = len({run.config.dataset.name for run in found.runs}) > 1
     for label, runs in by_column(found).items():
         ids = ", ".join(f"{config.noise.seed} {facts.noise_id}" for config, facts in runs[:IDS_SHOWN])
         more = f" and {len(runs) - IDS_SHOWN} more" if len(runs) > IDS_SHOWN else ""
@@ -32,7 +33,8 @@ def lines(store: Store, found: Evidence) -> list[str]:
             inputs = [[one["dataset"], one["noise"], sha256(data)] for one, data in zip(settings, stored, strict=True)]
             names = [facts.noise_id for _, facts in runs]
             told = list(zip(settings, names, stored, strict=True))
-            said.append(remembered(["noise", inputs], functools.partial(_line, told), str))
+            line = remembered(["noise", inputs], functools.partial(_line, told), str)
+            said.append(f"{settings[0]['dataset']['name']} · {line}" if several else line)
         except (FileNotFoundError, ValueError) as error:  # the numbers stand without it; the page says so
             said.append(f"{label}: the stored labels are not readable ({error})")
         said.append(f"by noise seed: {ids}{more}")

@@ -89,6 +89,11 @@ def test_what_a_damaged_result_leaves_is_drawn_and_the_damage_is_named(plot, tra
     assert (code, [Path(path).name for path in paths]) == (3, ["accuracy.svg"])
     assert err[0] == f"{path}: sha256 does not match the record"
     assert "1 of 8 planned runs are missing" in Path(paths[0]).read_text(encoding="utf-8")
+    for path in trained.glob("runs/*/result.json"):
+        path.write_bytes(b"{}")
+    code, paths, err = plot("--kind", "accuracy")
+    assert (code, paths) == (3, [])
+    assert err[-1] == "no plots: `run` sets damaged results aside and trains these runs again"
 
 
 def test_a_damaged_manifest_is_as_good_as_none(plot, tmp_path):

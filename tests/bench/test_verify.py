@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -87,7 +88,7 @@ def test_everything_is_verified_as_a_suite_is(trained, suite, say, verify):
     code, out, err = say("verify", "--everything", "--results", trained, "--json")
     assert (code, err) == (0, "")
     own, whole = verify()[1]["checked"], json.loads(out)["checked"]
-    assert whole == own | {"manifests": 1, "written tables": 4}  # of the folder of all, the table above
+    assert whole == own | {"manifests": 1 + own["manifests"], "written tables": 4 + own["written tables"]}
     code, out, err = say("verify", *suite, "--everything", "--results", trained)
     assert (code, out) == (2, "")
     assert "leave out --methods, --dataset, --noise, --seeds" in err
@@ -120,9 +121,40 @@ def test_everything_names_a_config_that_is_none(trained, runs, say):
     path = trained / "runs" / runs[0].run_id / "config.json"
     path.write_bytes(b"{}")
     code, out, _ = say("verify", "--everything", "--results", trained, "--json")
-    files = [violation["file"] for violation in json.loads(out)["violations"]]
+    report = json.loads(out)
+    (reason,) = (wrong["reason"] for wrong in report["violations"] if wrong["file"] == str(path))
+    assert (code, report["notes"]) == (3, [])  # it is no run of another suite
+    assert str(path) not in reason
+    for other in trained.glob("runs/*/config.json"):
+        other.write_bytes(b"{}")
+    for verb in ("verify", "table", "plot", "report", "export"):
+        more = ["--out", trained.parent / "a.zip"] if verb == "export" else []
+        code, out, err = say(verb, "--everything", "--results", trained, *more)
+        assert (code, out, err.count("\n")) == (3, "", 1)
+        assert "none of its 8 runs can be read; the first: " in err
+
+
+def test_everything_holds_the_tables_of_each_suite_against_the_records(trained, suite, say, tmp_path):
+    (path,) = trained.glob("tables/digits-*/accuracy.md")
+    right = path.read_text(encoding="utf-8")
+    path.write_text(re.sub(r"\d\d\.\d\d ±", "99.99 ±", right, count=1), encoding="utf-8")
+    code, out, _ = say("verify", "--everything", "--results", trained)
     assert code == 3
-    assert str(path.parent) in files
+    assert f"WRONG {path}: stale or changed: it says 99.99" in out
+    path.write_text(right, encoding="utf-8")
+    (stored,) = trained.glob("suites/digits-*/*.json")
+    shutil.copy(stored, stored.with_name(f"{'0' * 12}.json"))
+    code, out, _ = say("verify", "--everything", "--results", trained)
+    assert code == 0
+    assert f"not checked: tables of suite {path.parent.name}: suite '{path.parent.name}' was run in 2 versions" in out
+
+
+def test_a_table_of_everything_is_right_wherever_its_folder_lies(trained, say, monkeypatch, tmp_path):
+    monkeypatch.chdir(trained.parent)
+    assert say("table", "--everything", "--results", trained.name)[0] == 0
+    shutil.copytree(trained, tmp_path / "elsewhere")
+    code, out, _ = say("verify", "--everything", "--results", tmp_path / "elsewhere")
+    assert (code, out.splitlines()[-1]) == (0, "all of it is right")
 
 
 def test_where_the_data_are_not_there_the_rest_is_checked_and_the_gap_is_said(trained, verify, monkeypatch):

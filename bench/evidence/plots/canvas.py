@@ -159,9 +159,9 @@ def save(figure: Figure, formats: Sequence[str] = ("png", "svg")) -> dict[str, b
         if engine := figure.get_layout_engine():
             engine.execute(figure)
             figure.set_layout_engine("none")  # laid out once, not again for each format
-        figure.set_dpi(RC["savefig.dpi"])
         for form in formats:
             out = io.BytesIO()
+            figure.set_dpi(RC["savefig.dpi"])  # an SVG leaves 72 behind
             # Figure.savefig would draw everything twice: first to measure what the layout has measured
             drawn = backend_registry.load_backend_module(BACKENDS[form]).FigureCanvas(figure)
             getattr(drawn, f"print_{form}")(out, metadata=METADATA[form])

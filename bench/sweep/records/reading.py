@@ -133,7 +133,10 @@ class Results:
         self._believed = dict(self._known)
 
     def look_ahead(self) -> None:
-        """Check results that nothing is remembered of in several processes, if there are so many that it pays."""
+        """Check results that nothing is remembered of in several processes, if there are so many that it pays.
+
+        A remembered one whose file is another now is checked by `read`, alone.
+        """
         new = [run_id for run_id in self._run_ids if run_id not in self._known]
         paths = [str(path) for run_id in new if (path := self._store.run(run_id).path / "result.json").exists()]
         if len(paths) >= MANY:

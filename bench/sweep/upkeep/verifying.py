@@ -10,7 +10,7 @@ import hashlib
 import io
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -73,11 +73,21 @@ class Verifier:
     """Checks the files of planned runs and of the labels they met; `found` holds the valid records by run_id."""
 
     def __init__(
-        self, store: Store, runs: Sequence[Known], data_dir: Path | None, report: Report, strange: bool = False
+        self,
+        store: Store,
+        runs: Sequence[Known],
+        data_dir: Path | None,
+        report: Report,
+        *,
+        strange: bool = False,
+        told: Collection[str] = (),
     ) -> None:
-        """With `strange`, what records say of their code excuses nothing: whoever makes labels up can write it too."""
+        """With `strange`, what records say of their code excuses nothing: whoever makes labels up can write it too.
+
+        Of the runs `told`, by their ids, the report says already what is wrong with them.
+        """
         self.store, self.runs, self.data_dir, self.report = store, runs, data_dir, report
-        self.strange = strange
+        self.strange, self.told = strange, told
         self.found: dict[str, Run] = {}
         self._loaded: dict[tuple[str, str], datasets.Dataset | None] = {}  # by name and digest
 
@@ -103,7 +113,7 @@ class Verifier:
                 folders = {entry.name: entry.is_dir(follow_symlinks=False) for entry in entries}
         except (FileNotFoundError, NotADirectoryError):
             return
-        beside = sorted(folders.keys() - {run.run_id for run in self.runs})
+        beside = sorted(folders.keys() - {run.run_id for run in self.runs} - set(self.told))
         others = [name for name in beside if folders[name] and RUN_PATTERN.fullmatch(name)]
         unknown = [name for name in beside if name not in set(others)]
         if others:

@@ -6,6 +6,7 @@ import re
 import time
 import warnings
 
+import matplotlib as mpl
 import numpy as np
 import pytest
 from matplotlib.text import Text
@@ -16,6 +17,7 @@ from bench.evidence.curves import traced
 from bench.evidence.grouping import group
 from bench.evidence.plots import canvas
 from bench.evidence.plots.confidence import BINS, added, confidence, counted
+from bench.evidence.plots.looks import RC
 from bench.evidence.plots.matrices import Matrix, confusion, transition
 
 SPECIAL = r"<b>&amp; $x_1$ 100% #1 {a} \foo~^"
@@ -130,6 +132,22 @@ def test_equal_records_give_equal_bytes_without_a_warning(draw, runs):
         assert word not in first[".pdf"]
     assert b"/Type3" not in first[".pdf"]
     assert b"/FontFile2" in first[".pdf"]  # TrueType
+
+
+def test_files_are_those_of_matplotlibs_own_way_of_saving_in_whatever_order(runs):
+    image = [Matrix("one", np.arange(30).reshape(5, 6), "some of it")]
+    for draw in (lambda: confusion(image, "a column"), lambda: plots.memorisation(runs)):
+        expected = {}
+        with mpl.rc_context(RC):
+            figure = draw()
+            figure.get_layout_engine().execute(figure)
+            figure.set_layout_engine("none")
+            for form in ("png", "svg", "pdf"):
+                out = io.BytesIO()
+                figure.savefig(out, format=form, metadata=canvas.METADATA[form])
+                expected[f".{form}"] = out.getvalue()
+        for order in (("png", "svg", "pdf"), ("svg", "png", "pdf"), ("pdf", "svg", "png")):
+            assert canvas.save(draw(), order) == expected
 
 
 @pytest.mark.parametrize("draw", [RECORDS[name] for name in BYTES], ids=BYTES)

@@ -176,9 +176,13 @@ def test_seeds_that_share_their_wrong_labels_are_told(make):
     assert notes(make(seed=0)) == []
     fixed = [make(method, seed, noise={"seed": 0}) for method in ("ce", "elr") for seed in range(3)]
     assert notes(*fixed) == [SHARED]
-    clean = {"family": "none", "rate": None}
-    assert notes(*(make(seed=seed, noise=clean, noise_id="n") for seed in range(3))) == []
-    assert notes(*fixed, *(make(seed=seed, noise={"rate": 0.2}) for seed in range(3))) == [f"symmetric 50%: {SHARED}"]
+    other = [make(seed=seed, noise={"rate": 0.2}) for seed in range(3)]
+    places = "ce, symmetric 50%; elr, symmetric 50%"
+    assert notes(*fixed, *other) == [f"{places}: {SHARED}"]
+    assert notes(*fixed[:3], *(make("dml", seed) for seed in range(3)))[-1] == f"ce, symmetric 50%: {SHARED}"
+    for run in fixed:  # labels that are all right, as those of a rate of 0 are, are no draw
+        run["totals"]["train_wrong"] = 0
+    assert notes(*fixed) == []
 
 
 def test_seeds_crossed_with_noise_seeds_are_not_taken_for_independent(make):
@@ -190,6 +194,8 @@ def test_seeds_crossed_with_noise_seeds_are_not_taken_for_independent(make):
     assert note.endswith("take them to be: ce, symmetric 50% (6 runs of 3 seeds and 2 sets of labels)")
     (note,) = notes([(0, 0), (1, 1), (2, 1), (2, 2)])
     assert note.endswith("(4 runs of 3 seeds and 3 sets of labels)")
+    (note,) = notes([(0, 0), (1, 0), (2, 1), (3, 1)])  # two seeds for each set of labels
+    assert note.endswith("(4 runs of 4 seeds and 2 sets of labels)")
     assert notes([(0, 5), (1, 6), (2, 7)]) == []
 
 

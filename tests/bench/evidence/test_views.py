@@ -293,9 +293,12 @@ def test_times_told_in_no_record_are_dashes(make):
 @pytest.mark.parametrize(
     ("hours", "times", "ratio"),
     [
+        (1e-9, "under .1 s", "0.00x"),
         (0.0156, "56.2 s", "0.02x"),
+        (59.97 / 3600, "1.0 min", "0.02x"),
         (0.0625, "3.8 min", "0.06x"),
         (0.99, "59.4 min", "0.99x"),
+        (0.9999, "1.0 h", "1.00x"),
         (1, "1.0 h", "1.0x"),
         (99.94, "99.9 h", "99.9x"),
         (100, "100.0 h", "100x"),
