@@ -172,7 +172,7 @@ def test_the_command_of_a_cell_makes_its_runs_and_no_others(repro, results, suit
         assert {run.run_id for run in own} == whole
 
 
-@pytest.mark.parametrize(("scale", "epochs"), [("smoke", 2), ("short", 10)])
+@pytest.mark.parametrize(("scale", "epochs"), [("smoke", 2), pytest.param("short", 10, marks=pytest.mark.slow)])
 def test_a_small_scale_runs_and_compares_nothing(repro, tmp_path, scale, epochs):
     words = ("--results", tmp_path / "small", "--scale", scale, "--devices", "cpu", "--methods", "ce")
     code, out, _ = repro(*words)
