@@ -228,10 +228,20 @@ def cast(value: Any, hint: Any, where: str) -> Any:
     raise ValueError(f"{where.removeprefix('config.')} must be {WORDS[origin or hint]}, got {value!r}")
 
 
+LEAVES = frozenset({str, int, float, bool, type(None)})
+
+
+@functools.cache
+def _names(table: type[Any]) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(table))
+
+
 def plain(value: Any) -> Any:
     """A copy of `value` with tuples as lists and dataclasses as tables: what JSON gives back when it is read again."""
+    if type(value) in LEAVES:  # first, for thousands of configurations are told at a time
+        return value
     if dataclasses.is_dataclass(value):
-        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {name: plain(getattr(value, name)) for name in _names(type(value))}
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
