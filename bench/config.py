@@ -241,7 +241,7 @@ def plain(value: Any) -> Any:
     if type(value) in LEAVES:  # first, for thousands of configurations are told at a time
         return value
     if dataclasses.is_dataclass(value):
-        return {name: plain(getattr(value, name)) for name in _names(type(value))}
+        return {name: plain(getattr(value, name)) for name in _names(value.__class__)}
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -94,7 +94,8 @@ def accuracy(payload: Payload, rule: str = "last", head: str = HEADLINE) -> floa
 def summary(payload: Payload) -> Summary:
     """Return a payload with what every rule makes of its history in place of the history, a hundredth of its size."""
     rest = {name: value for name, value in payload.items() if name != "history"}
-    accuracies = {rule: {head: _accuracy_of_head(payload, rule, head) for head in payload["heads"]} for rule in RULES}
+    heads = {head: _by_rule(payload, head) for head in payload["heads"]}
+    accuracies = {rule: {head: found[rule] for head, found in heads.items()} for rule in RULES}
     return Summary(rest | {"accuracies": accuracies})
 
 
@@ -107,22 +108,27 @@ def _accuracy_of_head(payload: Payload, rule: str, head: str) -> float | None:
     if isinstance(payload, Summary):
         known: float | None = payload["accuracies"][rule][head]
         return known
-    test, total = series(payload, head, "test"), payload["totals"]["test"]
-    if test is None or not total:
-        return None
-    if rule == "last":
-        return test[-1] / total
-    if rule == "last10":
-        recent = test[-LAST_EPOCHS:]
-        return sum(recent) / (len(recent) * total)
-    if rule == "oracle":
-        return max(test) / total
+    return _by_rule(payload, head)[rule]
+
+
+def _by_rule(payload: Payload, head: str) -> dict[str, float | None]:
     totals = payload["totals"]
-    held_out = totals["val"] if rule == "noisy_val" else totals.get("val_clean", totals["val"])
-    choose_by = series(payload, head, "val_noisy" if rule == "noisy_val" else "val_clean")
-    if choose_by is None or not held_out:
-        return None
-    return test[first_maximum(choose_by)] / total
+    test, total = series(payload, head, "test"), totals["test"]
+    if test is None or not total:
+        return dict.fromkeys(RULES)
+
+    def chosen(count: str, held_out: int | None) -> float | None:
+        votes = series(payload, head, count) if held_out else None
+        return None if votes is None else test[first_maximum(votes)] / total
+
+    recent = test[-LAST_EPOCHS:]
+    return {
+        "last": test[-1] / total,
+        "last10": sum(recent) / (len(recent) * total),
+        "noisy_val": chosen("val_noisy", totals["val"]),
+        "clean_val": chosen("val_clean", totals.get("val_clean", totals["val"])),
+        "oracle": max(test) / total,
+    }
 
 
 def share_per_epoch(payload: Payload, count: str, total: int, heads: Iterable[str]) -> list[float] | None:

@@ -161,6 +161,7 @@ def listed() -> str:
     return "\n".join(["from the records alone:", *lines, "only when asked for, because they read more:", *more])
 
 
+@without_collector()  # which would go through all these records again and again
 def figures_of(ground: Ground, kind: str) -> dict[str, Figure] | str:
     """Figures by the stem of their files; the reason why there is none."""
     from bench.evidence.plots import Nothing
@@ -179,6 +180,7 @@ def figures_of(ground: Ground, kind: str) -> dict[str, Figure] | str:
     return figures
 
 
+@without_collector()
 def _publish(folder: Path, figures: Mapping[str, Figure], formats: Sequence[str]) -> None:
     if not figures:
         return
