@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import textwrap
 from typing import Any, NoReturn
 
 from bench.exit_codes import MEANINGS, REFUSED
 
 CODES = [f"{code} {meaning}" for code, meaning in MEANINGS.items()]
-EPILOG = f"exit codes: {'; '.join(CODES[:3])};\n{'; '.join(CODES[3:])}."
+EPILOG = textwrap.fill(f"exit codes: {'; '.join(CODES)}.", 79)
 CLOSE = 0.7  # of two options' spellings, from which on one may have been meant for the other
 
 

@@ -78,7 +78,7 @@ def _text(done: Merged, args: argparse.Namespace) -> str:
         "conflicts: one run, two results": len(done.conflicts),
         "runs held by a living process, left": len(done.busy),
         f"label sets {verb}": done.labels,
-        f"suites {verb}": done.suites,
+        f"{'suite' if done.suites == 1 else 'suites'} {verb}": done.suites,
         "entries of runs/ that are no runs, left": done.strangers,
     }
     always = (f"runs {verb}",)

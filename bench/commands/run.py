@@ -116,7 +116,8 @@ def _report(
             paths += figures.write_all(found, store.tables / found.suite.name)
         except OSError as error:  # somebody else's results, or a full disk: the table is there
             _note(f"no plots beside the records: {error.filename}: {error.strerror}")
-        print("written:\n" + "\n".join(f"  {path}" for path in paths))
+        if paths:
+            print("written:\n" + "\n".join(f"  {path}" for path in paths))
     _note_untabled(store, found, args)
     for run in mine:
         if run.run_id in found.failed:

@@ -46,7 +46,8 @@ def main(args: argparse.Namespace) -> int:
     lines += [_settings(config)] if config else []
     if result:
         lines += [*_history(result.payload), *_diagnostics(result.payload), _card(store, result.payload)]
-        lines.append(f"  code     {result.payload['code']}, trained in {result.provenance.get('seconds', 0):.1f} s")
+        took = _time(result.provenance, len(result.payload["history"]))
+        lines.append(f"  code     {result.payload['code']}, trained in {took}")
         if tables := sorted((folder.path / "samples").glob("epoch-*")):
             lines.append(f"  samples  {len(tables)} per-sample tables, the last is {tables[-1]}")
     elif config and state in (State.RUNNING, State.INTERRUPTED, State.FAILED):
@@ -180,3 +181,10 @@ def _log(folder: RunFolder) -> list[str]:
     except (OSError, ValueError):  # none, or no regular file
         return []
     return [f"  the last lines of {path}:", *(f"    {line}" for line in text.rstrip().splitlines()[-TAIL:])]
+
+
+def _time(provenance: Mapping[str, Any], epochs: int) -> str:
+    """What a run took, or its last part, where it went on from a checkpoint."""
+    last = provenance.get("epochs_this_attempt", epochs)
+    part = f" (the last {last} of {epochs} epochs)" if last != epochs else ""
+    return f"{provenance.get('seconds', 0):.1f} s{part}"

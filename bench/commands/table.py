@@ -73,5 +73,6 @@ def _written(store: Store, found: Evidence, table: Table) -> list[Path]:
     try:
         return tabulating.write_table(store, found, table)
     except (OSError, ValueError) as error:  # somebody else's results, read-only or with a link: the table is readable
-        print(f"not written beside the records: {error}", file=sys.stderr)
+        why = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else error
+        print(f"not written beside the records: {why}", file=sys.stderr)
         return []

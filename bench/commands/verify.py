@@ -82,7 +82,7 @@ def _recount_suites(args: argparse.Namespace, store: Store, records: Mapping[str
             suite, runs = planned(parser().parse_args(words))
             found = gather(store, suite, runs)
         except ValueError as error:  # its data are not here, it was run in two versions, it names code
-            report.skipped.append(f"tables of suite {name}: {error}")
+            report.skipped.append(f"tables of suite {name}: {error} (`verify {name}` looks at it alone)")
             continue
         own = {run.run_id: records[run.run_id] for run in runs if run.run_id in records}
         Recount(store, found, own, usual_baseline(suite, runs), report).check_written()

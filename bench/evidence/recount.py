@@ -91,6 +91,8 @@ def opened(data: bytes, run_id: str) -> Record:
             raise ValueError(f"it does not tell its {', '.join(lacking)}")
         _check_history(payload)
         return Record(payload, whole["provenance"], whole["payload_sha256"])
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        raise ValueError("it is no JSON: empty, cut off or damaged") from None
     except (KeyError, TypeError, AttributeError, RecursionError) as error:  # another shape than a record's
         raise ValueError(f"it is no record: {error!r}") from None
 

@@ -17,7 +17,7 @@ from bench.evidence import recount
 from bench.evidence.cells import ALL, Cell, Part, Table
 from bench.evidence.recount import Number, Run
 from bench.files import parse, read_regular
-from bench.findings import tabulating
+from bench.findings import everything, tabulating
 from bench.findings.gathering import Evidence
 from bench.sweep.records.store import Store
 from bench.sweep.upkeep.verifying import Report
@@ -225,8 +225,9 @@ class Recount:
         known = inputs if isinstance(inputs, dict) else {}
         other = sum(known.get(run_id) != digest for run_id, digest in now.items())
         gone = len(known.keys() - now.keys())
-        again = "`plot`" if manifest.name.startswith("plots") else "`table`"
-        text = f"stale: {other} of {len(now)} results are not the ones it was made of, {gone} of those are gone"
+        verb = "plot" if manifest.name.startswith("plots") else "table"
+        again = f"`{verb} {'--everything' if self.found.suite.name == everything.NAME else self.found.suite.name}`"
+        text = f"stale: of {len(now)} results {other} are new or changed since, and {gone} that it was made of are gone"
         self.report.wrong(manifest, f"{text}; {again} makes it again")
         return False
 

@@ -102,7 +102,7 @@ def test_the_table_of_merged_shards_is_that_of_one_machine(trained, shards, targ
     before = [stamps(shard) for shard in shards]
     code, out, err = say("merge", *shards, "--results", target)
     assert (code, err) == (0, "")
-    assert counts(out) == {"runs copied": 8, "label sets copied": 4, "suites copied": 1}
+    assert counts(out) == {"runs copied": 8, "label sets copied": 4, "suite copied": 1}
     tables = [say("table", *suite, "--results", folder) for folder in (trained, target)]
     assert tables[0] == tables[1]
     assert tables[0][0] == 0

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench import cli
+from bench.commands import show
 from bench.sweep.planning.selection import planned
 from bench.sweep.records.store import RunFolder, Store
 
@@ -44,6 +45,12 @@ def say(tmp_path, capsys) -> Callable[..., tuple[int, str]]:
 
 def fail(folder: RunFolder, **end: object) -> None:
     folder.end_attempt(folder.start_attempt(START), {"class": "error", "final": True, "message": "it broke", **end})
+
+
+def test_the_time_of_a_run_that_went_on_is_that_of_its_last_part():
+    assert show._time({"seconds": 1.72}, 14) == "1.7 s"
+    assert show._time({"seconds": 1.72, "epochs_this_attempt": 14}, 14) == "1.7 s"
+    assert show._time({"seconds": 0.8, "epochs_this_attempt": 6}, 14) == "0.8 s (the last 6 of 14 epochs)"
 
 
 def test_a_failed_run_shows_its_place_its_versions_and_the_end_of_its_log(folder, say):

@@ -171,6 +171,16 @@ def test_g7_a_digest_tells_without_the_data(damage, trained, runs, monkeypatch):
     assert str(path) in {violation.file for violation in report.violations}
 
 
+@pytest.mark.parametrize("share", [0, 0.01, 0.5])
+def test_a_record_that_is_empty_or_cut_off_is_called_so(trained, runs, share):
+    path, report = trained / "runs" / runs[0].run_id / "result.json", Report()
+    data = path.read_bytes()
+    path.write_bytes(data[: int(share * len(data))])
+    Verifier(Store(trained), runs, None, report).run()
+    reasons = {violation.reason for violation in report.violations if violation.file == str(path)}
+    assert reasons == {"it is no JSON: empty, cut off or damaged"}
+
+
 def test_a_violation_is_one_line_with_file_and_reason(trained, suite, say, runs):
     path = _better(trained, runs)
     right = record(trained, runs[0])["payload"]["history"][-1]["heads"]["net1"]["test"]

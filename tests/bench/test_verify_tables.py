@@ -155,8 +155,8 @@ def test_f87_a_stale_table_and_stale_plots_are_named(trained, verify, runs):
     (folder,) = (trained / "tables").iterdir()
     assert code == 3
     assert {violation["file"]: violation["reason"] for violation in report["violations"]} == {
-        str(folder / f"{name}.manifest.json"): "stale: 0 of 7 results are not the ones it was made of, 1 of those are "
-        f"gone; `{verb}` makes it again"
+        str(folder / f"{name}.manifest.json"): "stale: of 7 results 0 are new or changed since, and 1 that it was made "
+        f"of are gone; `{verb} {folder.name}` makes it again"
         for name, verb in (("accuracy", "table"), ("plots", "plot"))
     }
 

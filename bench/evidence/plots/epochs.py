@@ -170,7 +170,8 @@ def _finals(drawn: Sequence[Lines]) -> dict[str, float]:
 
 def _said(grouping: Grouping, drawn: Sequence[Lines]) -> tuple[str, ...]:
     every: list[Line] = [line for lines in drawn for line in lines.values()]
-    runs = canvas.runs_text(grouping, [line.runs for line in every])
+    least = [int(line.counts[line.counts > 0].min()) for line in every]  # an epoch may tell of fewer than all runs
+    runs = canvas.runs_text(grouping, [*least, *(line.runs for line in every)])
     several = max(line.runs for line in every) > 1
     name = "bar" if all(len(line.mean) == 1 for line in every) else "band"
     bands = f"{name}: one sample sd" if any(map(_has_bands, drawn)) else "no bands, for there are many rows"

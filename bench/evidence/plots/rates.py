@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from bench.evidence.curves import Source, grouped
-from bench.evidence.grouping import Column, Grouping
+from bench.evidence.grouping import Column, Group, Grouping
 from bench.evidence.plots import canvas, points
 from bench.evidence.plots.canvas import PANELS_PER_ROW, Nothing
 from bench.evidence.plots.looks import style_of
@@ -30,17 +30,18 @@ def rate(source: Source) -> Figure:
     wide = canvas.wide(len(drawn), PANELS_PER_ROW)
     finals: dict[str, list[float]] = {}
     for lines in drawn.values():
-        for label, line in lines.items():
-            finals.setdefault(label, []).append(line[-1].mean)
+        for label, pieces in lines.items():
+            finals.setdefault(label, []).append(pieces[-1][-1].mean)
     legend = canvas.entries(grouping, {label: sum(values) / len(values) for label, values in finals.items()})
     bars = len(finals) <= canvas.MANY
     position = {row.label: number for number, row in enumerate(grouping.groups)}
     with canvas.canvas(legend, wide, -(-len(drawn) // wide), PANEL) as figure:
         made = canvas.panels(figure, -(-len(drawn) // wide), wide, len(drawn))
         for number, (panel, ((dataset, noise), lines)) in enumerate(zip(made, drawn.items(), strict=True)):
-            known = sorted({one.x for line in lines.values() for one in line})
-            for shift, (label, line) in zip(points.shifts(len(lines)), lines.items(), strict=True):
-                points.draw(panel, line, style_of(position[label]), shift if bars else 0.0, bars=bars)
+            known = sorted({one.x for pieces in lines.values() for line in pieces for one in line})
+            for shift, (label, pieces) in zip(points.shifts(len(lines)), lines.items(), strict=True):
+                for line in pieces:
+                    points.draw(panel, line, style_of(position[label]), shift if bars else 0.0, bars=bars)
             canvas.title(panel, f"{dataset} · {noise}" if several else noise, PANEL[0])
             canvas.scales(panel)
             panel.margins(x=0.09)
@@ -48,8 +49,10 @@ def rate(source: Source) -> Figure:
             panel.set_xlabel("noise rate asked for, %")
             if number % wide == 0:
                 panel.set_ylabel("accuracy on test, %")
-        every = [one for lines in drawn.values() for line in lines.values() for one in line]
-        canvas.note(figure, *points.said(every, canvas.runs_text(grouping, [one.runs for one in every]), bars))
+        whole = [pieces for lines in drawn.values() for pieces in lines.values()]
+        every = [one for pieces in whole for line in pieces for one in line]
+        apart = "joined where all but the noise is equal" if any(len(pieces) > 1 for pieces in whole) else ""
+        canvas.note(figure, *points.said(every, canvas.runs_text(grouping, [one.runs for one in every]), bars), apart)
     return figure
 
 
@@ -77,10 +80,19 @@ def rates_of(grouping: Grouping) -> dict[Kind, list[tuple[float, Column]]]:
     return {kind: sorted(steps.items()) for kind, steps in found.items()}
 
 
-def _lines(grouping: Grouping, steps: list[tuple[float, Column]]) -> dict[str, list[Point]]:
+def _lines(grouping: Grouping, steps: list[tuple[float, Column]]) -> dict[str, list[list[Point]]]:
+    """The points of each row, in a list for each setting of everything but the noise and what a method is given."""
     found = {}
     for row in grouping.groups:
-        line = [one for x, column in steps if (one := points.point(x, row.runs(column))) is not None]
-        if line:
-            found[row.label] = line
+        pieces: dict[tuple[tuple[str, str], ...], list[Point]] = {}
+        for x, column in steps:
+            if (one := points.point(x, row.runs(column))) is not None:
+                pieces.setdefault(_setting(row, column), []).append(one)
+        if pieces:
+            found[row.label] = [*pieces.values()]
     return found
+
+
+def _setting(row: Group, column: Column) -> tuple[tuple[str, str], ...]:
+    key = next(entry.key for entry in row.entries if entry.column == column and entry.payload)
+    return tuple(sorted((name, value) for name, value in key.items() if not name.startswith(("method", "code"))))

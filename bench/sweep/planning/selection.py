@@ -70,6 +70,8 @@ def _start(args: argparse.Namespace) -> Suite:
 def data_dir_of(args: argparse.Namespace, suite: Suite) -> Path | None:
     """The folder in which runs look for data: the one asked for, or that of somebody's own data."""
     data_dir: Path | None = args.data_dir.expanduser().resolve() if args.data_dir else None
+    if getattr(args, "everything", False):  # of several data sets: each is looked for by itself
+        return data_dir
     return datasets.locate(suite.dataset, data_dir)[1] if datasets.is_own(suite.dataset) else data_dir
 
 

@@ -248,11 +248,13 @@ def label(run: Planned) -> str:
 
 
 def clock(seconds: float | None) -> str:
-    """Seconds as 4.2 s, 1:05 or 2:03:00; "?" for None."""
+    """Seconds as 4.2 s, 1:05, 2:03:00 or, from four days on, 58 days; "?" for None."""
     if seconds is None:
         return "?"
     if round(seconds, 1) < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
+    if hours >= 96:
+        return f"{seconds / 86400:,.0f} days"
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

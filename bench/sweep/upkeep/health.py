@@ -18,7 +18,7 @@ from bench.sweep.records.store import RUN_PATTERN, Corrupt, RunFolder, State, St
 from bench.sweep.upkeep.cleaning import REMOVED
 from bench.sweep.upkeep.ground import links_hold, locks_hold, room
 
-KNOWN = frozenset({"runs", "noise", "suites", "tables", "published", "tensorboard", "launches", "slurm"})
+KNOWN = frozenset({"runs", "noise", "suites", "tables", "published", "examples", "tensorboard", "launches", "slurm"})
 LOCKS = Path("/proc/locks")
 LEAST_ROOM = 2**30  # bytes: a few checkpoints of large networks
 
@@ -56,7 +56,7 @@ def examine(root: Path) -> Health:
     found.writable = _writable(where)
     if not found.there:
         return found
-    found.links_in_place = sorted(name for name in KNOWN - {"published"} if (root / name).is_symlink())
+    found.links_in_place = sorted(name for name in KNOWN - {"published", "examples"} if (root / name).is_symlink())
     if found.links_in_place:
         return found
     if found.writable:

@@ -196,6 +196,13 @@ def test_many_rows_have_no_bands_and_say_so(make):
     assert said(many) == "line: mean of 2 runs; no bands, for there are many rows"
 
 
+def test_epochs_that_tell_of_fewer_runs_than_others_are_counted(make):
+    runs = [full(make, "a", s, 0.4, 60) for s in range(3)]
+    assert said(plots.selection(runs)).startswith("line: mean of 3 runs;")
+    runs[0]["history"][1]["selection"] = []
+    assert said(plots.selection(runs)).startswith("line: mean of 2 to 3 runs;")
+
+
 def test_missing_runs_are_told(make):
     runs = [make(seed=s) for s in range(3)]
     planned = {run["run_id"]: run["config"] for run in runs}

@@ -72,6 +72,19 @@ def test_kinds_of_noise_are_panels_of_their_own_and_one_rate_makes_no_line(make)
         plots.rate([make(noise=noises[0]), make(noise=noises[4])])
 
 
+def test_points_of_other_settings_than_the_noise_are_not_joined(make):
+    cells = [(0.2, "small", {}), (0.4, "large", {}), (0.6, "small", {"lam": 2})]
+    runs = [
+        make("a", s, (50 + s,), noise={"rate": rate}, train={"network": network}, params=params)
+        for rate, network, params in cells
+        for s in range(2)
+    ]
+    figure = plots.rate(runs)
+    assert [[x for x, _ in xy(line)] for line in labelled(figure.axes[0], "_line")] == [[20, 60], [40]]
+    assert "joined where all but the noise is equal" in said(figure)
+    assert "joined" not in said(plots.rate(runs[:2] + runs[4:]))
+
+
 def test_clean_labels_are_rate_0_of_every_kind(make):
     clean = {"family": "none", "rate": None, "options": {}}
     runs = [with_wrong(make(test=(90,), noise=clean), 0)]

@@ -53,7 +53,7 @@ def test_what_was_exported_and_merged_elsewhere_makes_the_same_table_and_verifie
         f"{out} into {there}:",
         "        8  runs copied",
         "        4  label sets copied",
-        "        1  suites copied",
+        "        1  suite copied",
     ]
     tables = [say("table", *suite, "--results", folder) for folder in (trained, there)]
     assert tables[0] == tables[1]

@@ -53,6 +53,9 @@ def heard(plan, tmp_path, monkeypatch):
         (65.4, "1:05"),
         (3599.6, "1:00:00"),
         (7380, "2:03:00"),
+        (95 * 3600, "95:00:00"),
+        (96 * 3600, "4 days"),
+        (5_018_847, "58 days"),
     ],
 )
 def test_seconds_are_written_for_a_person(seconds, text):
