@@ -31,7 +31,8 @@ def rate(source: Source) -> Figure:
     finals: dict[str, list[float]] = {}
     for lines in drawn.values():
         for label, pieces in lines.items():
-            finals.setdefault(label, []).append(pieces[-1][-1].mean)
+            last = max((one for line in pieces for one in line), key=lambda one: one.x)
+            finals.setdefault(label, []).append(last.mean)
     legend = canvas.entries(grouping, {label: sum(values) / len(values) for label, values in finals.items()})
     bars = len(finals) <= canvas.MANY
     position = {row.label: number for number, row in enumerate(grouping.groups)}

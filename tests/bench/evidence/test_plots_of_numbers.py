@@ -83,6 +83,8 @@ def test_points_of_other_settings_than_the_noise_are_not_joined(make):
     assert [[x for x, _ in xy(line)] for line in labelled(figure.axes[0], "_line")] == [[20, 60], [40]]
     assert "joined where all but the noise is equal" in said(figure)
     assert "joined" not in said(plots.rate(runs[:2] + runs[4:]))
+    rivals = [make("b", s, (top,), noise={"rate": rate}) for rate, top in ((0.4, 99), (0.6, 40)) for s in range(2)]
+    assert names(plots.rate(runs + rivals)) == ["a", "b"]  # by what stands at the highest rate, not in the last line
 
 
 def test_clean_labels_are_rate_0_of_every_kind(make):
