@@ -1,6 +1,6 @@
-"""The error about a name that nobody knows."""
+"""Names in what is said: one that nobody knows, and the first few of many."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 def unknown(kind: str, name: str, allowed: Iterable[str]) -> ValueError:
@@ -11,3 +11,8 @@ def unknown(kind: str, name: str, allowed: Iterable[str]) -> ValueError:
     near = difflib.get_close_matches(name, allowed, 1)
     hint = f"did you mean {near[0]!r}?" if near else f"allowed: {', '.join(allowed) or 'none'}"
     return ValueError(f"unknown {kind} {name!r}; {hint}")
+
+
+def few(names: Sequence[str], most: int = 6, between: str = ", ") -> str:
+    """Return the first names of a list, and how many more there are."""
+    return between.join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -9,11 +9,10 @@ from bench.evidence.cells import BEST, DAGGER, DASH, DIVERGED, FAILED, TIED, Cel
 from bench.evidence.grouping import Grouping
 from bench.evidence.records import accuracy, reported_heads
 from bench.evidence.statistics import ALPHA, Comparison, compare_to, limits_text
+from bench.names import few
 
 if TYPE_CHECKING:
     import pandas as pd
-
-IDS_SHOWN = 6
 
 
 def legend(rows: Sequence[Row], rule: str, comparisons: int, tuned: Container[str]) -> list[str]:
@@ -86,7 +85,7 @@ def dependent(grouping: Grouping) -> list[str]:
                 shared.append(f"{row.label}, {grouping.column_label(column)} ({counts})")
     notes = []
     if one:
-        where = "" if len(one) == several else f"{_some(one)}: "
+        where = "" if len(one) == several else f"{few(one, between='; ')}: "
         notes.append(
             f"{where}all seeds have one set of wrong labels: spread and tests tell of training anew, "
             "not of labels drawn anew"
@@ -94,7 +93,7 @@ def dependent(grouping: Grouping) -> list[str]:
     if shared:
         notes.append(
             "runs that share a seed or their labels are not independent, but spread and tests take them to be: "
-            f"{_some(shared)}"
+            f"{few(shared, between='; ')}"
         )
     return notes
 
@@ -157,13 +156,13 @@ def gaps(grouping: Grouping, missing: Sequence[str], failed: Mapping[str, str], 
     lost = [run_id for run_id in missing if run_id in failed]
     waiting = [run_id for run_id in missing if run_id not in failed]
     if lost:
-        reasons = ", ".join(f"{run_id} ({failed[run_id]})" for run_id in lost[:IDS_SHOWN])
-        notes.append(f"failed: {len(lost)} of {planned} runs: {reasons}{_more(lost)}")
+        reasons = few([f"{run_id} ({failed[run_id]})" for run_id in lost])
+        notes.append(f"failed: {len(lost)} of {planned} runs: {reasons}")
     if waiting:
-        notes.append(f"not run: {len(waiting)} of {planned} runs: {ids(waiting)}")
+        notes.append(f"not run: {len(waiting)} of {planned} runs: {few(waiting)}")
     runs = [run for row in grouping.groups for column in grouping.columns for run in row.runs(column)]
     if diverged := [run["run_id"] for run in runs if run["diverged"]]:
-        notes.append(f"diverged: {len(diverged)} of {len(runs)} runs: {ids(diverged)}")
+        notes.append(f"diverged: {len(diverged)} of {len(runs)} runs: {few(diverged)}")
     return notes
 
 
@@ -175,19 +174,5 @@ def blind(grouping: Grouping, rows: Sequence[Row], rule: str, head: str) -> list
     runs = [run for row in grouping.groups for column in grouping.columns for run in row.runs(column)]
     unseen = [run["run_id"] for run in runs if reported_heads(run, head) and accuracy(run, rule, head) is None]
     if unseen:
-        notes.append(f"nothing to select by under rule {rule!r}: {len(unseen)} of {len(runs)} runs: {ids(unseen)}")
+        notes.append(f"nothing to select by under rule {rule!r}: {len(unseen)} of {len(runs)} runs: {few(unseen)}")
     return notes
-
-
-def ids(run_ids: Sequence[str]) -> str:
-    """Return the first few."""
-    return ", ".join(run_ids[:IDS_SHOWN]) + _more(run_ids)
-
-
-def _some(places: Sequence[str]) -> str:
-    """The first few places, whose names have commas."""
-    return "; ".join(places[:IDS_SHOWN]) + _more(places)
-
-
-def _more(run_ids: Sequence[str]) -> str:
-    return f" and {len(run_ids) - IDS_SHOWN} more" if len(run_ids) > IDS_SHOWN else ""

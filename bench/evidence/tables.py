@@ -14,6 +14,7 @@ from bench.evidence.grouping import Column, Group, Grouping, group
 from bench.evidence.records import HEADLINE, RULES, Payload, accuracy, check_rule, reported_heads, text_of
 from bench.evidence.statistics import highest, mean, not_separable, sample_sd
 from bench.evidence.writers import WRITERS, to_csv, to_html, to_json, to_latex, to_markdown, to_text
+from bench.names import few
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +38,6 @@ __all__ = [
 
 MEAN_RANK = "mean rank"
 LISTED = 10  # seeds that follow each other, each of which is still written
-NAMED = 6  # rows or columns in a list of many
 
 
 @dataclass(frozen=True)
@@ -155,9 +155,7 @@ def accuracy_table(payloads: Iterable[Payload], *, refuse_missing: bool = False,
     """
     found = basis(payloads, **plan)
     if refuse_missing and found.missing:
-        raise ValueError(
-            f"{len(found.missing)} of {found.planned} planned runs are missing: {remarks.ids(found.missing)}"
-        )
+        raise ValueError(f"{len(found.missing)} of {found.planned} planned runs are missing: {few(found.missing)}")
     return accuracy_of(found)
 
 
@@ -230,12 +228,8 @@ def ranked_text(name: str, means: pd.DataFrame) -> str:
     empty = [str(label) for label in means.index.difference(kept.index, sort=False)]
     over = f"{len(kept)} column{'' if len(kept) == 1 else 's'}"
     text = f"{name}: over {over}, among {len(kept.columns)} rows; 1 is best, equal means share the mean of their ranks"
-    text += f"; without a rank, as they lack a number in a column: {_few(lacking)}" if lacking else ""
-    return text + (f"; columns left out, as a row has no number there: {_few(empty)}" if empty else "")
-
-
-def _few(names: Sequence[str]) -> str:
-    return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
+    text += f"; without a rank, as they lack a number in a column: {few(lacking)}" if lacking else ""
+    return text + (f"; columns left out, as a row has no number there: {few(empty)}" if empty else "")
 
 
 def accuracies(grouping: Grouping, column: Column, rule: str = "last", head: str = HEADLINE) -> pd.DataFrame:

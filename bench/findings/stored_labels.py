@@ -11,6 +11,7 @@ from bench.data.noisy import split_of, stored_name
 from bench.files import read_regular, sha256
 from bench.findings.gathering import Evidence
 from bench.findings.remembering import remembered
+from bench.names import few
 from bench.sweep.records.reading import Facts
 from bench.sweep.records.store import Store
 
@@ -25,8 +26,7 @@ def lines(store: Store, found: Evidence) -> list[str]:
     said = []
     several = len({run.config.dataset.name for run in found.runs}) > 1
     for label, runs in by_column(found).items():
-        ids = ", ".join(f"{config.noise.seed} {facts.noise_id}" for config, facts in runs[:IDS_SHOWN])
-        more = f" and {len(runs) - IDS_SHOWN} more" if len(runs) > IDS_SHOWN else ""
+        ids = few([f"{config.noise.seed} {facts.noise_id}" for config, facts in runs], IDS_SHOWN)
         try:
             stored = [read(store, facts.noise_id, facts.truth) for _, facts in runs]
             settings = [config.to_dict() for config, _ in runs]
@@ -37,7 +37,7 @@ def lines(store: Store, found: Evidence) -> list[str]:
             said.append(f"{settings[0]['dataset']['name']} · {line}" if several else line)
         except (FileNotFoundError, ValueError) as error:  # the numbers stand without it; the page says so
             said.append(f"{label}: the stored labels are not readable ({error})")
-        said.append(f"by noise seed: {ids}{more}")
+        said.append(f"by noise seed: {ids}")
     return said
 
 

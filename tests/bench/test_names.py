@@ -1,6 +1,6 @@
 """An unknown name is answered with the nearest known one."""
 
-from bench.names import unknown
+from bench.names import few, unknown
 
 
 def test_a_near_name_is_suggested():
@@ -15,3 +15,10 @@ def test_where_nothing_is_near_all_names_are_given_in_order():
 
 def test_where_there_are_none_it_says_so():
     assert str(unknown("option", "x", [])) == "unknown option 'x'; allowed: none"
+
+
+def test_of_many_names_the_first_few_are_given_and_the_others_counted():
+    assert few(list("abcdef")) == "a, b, c, d, e, f"
+    assert few(list("abcdefgh")) == "a, b, c, d, e, f and 2 more"
+    assert few(list("abc"), 2, "; ") == "a; b and 1 more"
+    assert few([]) == ""

@@ -20,6 +20,7 @@ from bench.evidence.plots.canvas import CHARACTER, Nothing
 from bench.evidence.plots.looks import COLOURS, GREY, RC, SMALL
 from bench.evidence.records import accuracy
 from bench.evidence.statistics import ALPHA, mean
+from bench.names import few
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,8 +50,8 @@ def critical_difference(source: Source) -> Figure:
     lacking = [str(label) for label in table.columns.difference(complete.columns, sort=False)]
     notes = [
         f"ranks of mean accuracy after the last epoch (1 is best), {ranks.settings_text(len(complete), datasets)}",
-        f"left out because a method has no number there: {_some(left)}" if left else "",
-        f"without a rank, having no number in a setting: {_some(lacking)}" if lacking else "",
+        f"left out because a method has no number there: {few(left, NAMED)}" if left else "",
+        f"without a rank, having no number in a setting: {few(lacking, NAMED)}" if lacking else "",
         f"CD: critical difference of Nemenyi's test at {ALPHA:g}; a bar joins methods that it does not separate",
         friedman.text + ("" if friedman.p < ALPHA else ": no method is shown to differ from any other"),
     ]
@@ -70,10 +71,6 @@ def means(grouping: Grouping) -> pd.DataFrame:
             found = mean(values)
             rows.setdefault(" · ".join(column), {})[row.label] = math.nan if found is None else found
     return pd.DataFrame.from_dict(rows, orient="index")
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
 
 
 def _diagram(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 
 from bench.evidence.cells import DAGGER
 from bench.evidence.contests import family
@@ -12,8 +11,7 @@ from bench.evidence.remarks import dependent
 from bench.evidence.statistics import ALPHA, limits_text
 from bench.findings import notes
 from bench.findings.comparison.answer import Answer
-
-IDS_SHOWN = 6
+from bench.names import few
 
 
 def of(answer: Answer) -> list[str]:
@@ -69,15 +67,12 @@ def _gaps(answer: Answer) -> list[str]:
     diverged = [run_id for run_id, facts in found.facts.items() if facts.told["diverged"]]
     said = []
     if failed:
-        reasons = ", ".join(f"{run_id} ({found.failed[run_id]})" for run_id in failed[:IDS_SHOWN])
-        said.append(f"failed: {len(failed)} of {len(planned)} runs: {reasons}{_more(failed)}")
+        reasons = few([f"{run_id} ({found.failed[run_id]})" for run_id in failed])
+        said.append(f"failed: {len(failed)} of {len(planned)} runs: {reasons}")
     if waiting:
-        said.append(f"not run: {len(waiting)} of {len(planned)} runs: {', '.join(waiting[:IDS_SHOWN])}{_more(waiting)}")
+        said.append(f"not run: {len(waiting)} of {len(planned)} runs: {few(waiting)}")
     if diverged:
-        ids = ", ".join(diverged[:IDS_SHOWN])
-        said.append(
-            f"diverged, counted as they ended: {len(diverged)} of {len(found.facts)} runs: {ids}{_more(diverged)}"
-        )
+        said.append(f"diverged, counted as they ended: {len(diverged)} of {len(found.facts)} runs: {few(diverged)}")
     for contest in answer.contests:
         if alone := {duel.column: duel.alone for duel in contest.duels if duel.alone}:
             where = ", ".join(f"{column}: {count}" for column, count in alone.items())
@@ -85,7 +80,3 @@ def _gaps(answer: Answer) -> list[str]:
                 f"{contest.ours.label} against {contest.theirs.label}: runs without a partner left out ({where})"
             )
     return said
-
-
-def _more(ids: Sequence[str]) -> str:
-    return f" and {len(ids) - IDS_SHOWN} more" if len(ids) > IDS_SHOWN else ""

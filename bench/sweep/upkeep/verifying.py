@@ -26,6 +26,7 @@ from bench.evidence import recount
 from bench.evidence.recount import Run, digest
 from bench.files import read_regular
 from bench.fingerprint import harness_code
+from bench.names import few
 from bench.sweep.records.sample_files import NAME_PATTERN
 from bench.sweep.records.store import RUN_PATTERN, RunFolder, Store
 
@@ -119,8 +120,7 @@ class Verifier:
         if others:
             self.report.notes.append(f"runs of other suites beside these, not looked at: {len(others)}")
         if unknown:
-            named = ", ".join(unknown[:NAMED]) + (f" and {len(unknown) - NAMED} more" if len(unknown) > NAMED else "")
-            self.report.notes.append(f"entries of runs/ that are no runs: {len(unknown)} ({named})")
+            self.report.notes.append(f"entries of runs/ that are no runs: {len(unknown)} ({few(unknown, NAMED)})")
 
     def _open(self, run_id: str) -> None:
         path = self.store.runs / run_id / "result.json"
