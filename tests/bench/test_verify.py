@@ -10,9 +10,12 @@ import subprocess
 import sys
 
 import noise
+from bench import cli
 from bench.data import datasets
 from bench.data.noisy import split_of
 from bench.fingerprint import ROOT
+from bench.sweep.planning.grid import Suite
+from bench.sweep.planning.selection import data_dir_of
 from bench.sweep.records.store import Store
 from tests.bench.tampering import absent, alike, reseal
 
@@ -115,6 +118,14 @@ def test_everything_of_other_data_and_methods_is_checked_as_far_as_they_are_know
     assert "mine.npz" in gap
     assert "1 runs are of methods from elsewhere, known by name alone: not repeated" in report["notes"]
     assert report["checked"]["runs trained again, equal byte for byte"] == 1
+
+
+def test_where_several_data_sets_lie_is_not_taken_from_the_name_of_one(trained):
+    asked = cli.parser().parse_args(["verify", "--everything", "--results", str(trained)])
+    several = Suite("everything", "cifar10, mine.npz", (), ())
+    assert data_dir_of(asked, several) is None  # each is looked for where it is without an option
+    own = cli.parser().parse_args(["verify", "--results", str(trained)])
+    assert data_dir_of(own, Suite("own", "some/mine.npz", (), ())) is not None
 
 
 def test_everything_names_a_config_that_is_none(trained, runs, say):
