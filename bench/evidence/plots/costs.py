@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -37,8 +37,8 @@ def cost(source: Source, hours: Hours | None = None, device: str = "") -> Figure
     timed = hours if hours and all(run["run_id"] in hours for run in _finished(grouping)) else None
     scales = [("forward passes over the training set,\nsummed over the networks", passes)]
     if timed is not None:
-        known = timed
-        scales.append(("device hours of one run", lambda run: known[run["run_id"]]))
+        known, (unit, per_hour) = timed, _unit([timed[run["run_id"]] for run in _finished(grouping)])
+        scales.append((f"device {unit} of one run", lambda run: per_hour * known[run["run_id"]]))
     drawn = {
         (number, column): found
         for number, (_, measure) in enumerate(scales)
@@ -68,10 +68,16 @@ def cost(source: Source, hours: Hours | None = None, device: str = "") -> Figure
         every = [one for found in drawn.values() for one in found.values()]
         said = points.said(every, canvas.runs_text(grouping, [one.runs for one in every]), bars)
         line = "grey line: rows that no other beats in both" if len(grouping.groups) > 1 else ""
-        clock = f"hours on {device}" if device and timed is not None else ""
+        clock = f"{unit} on {device}" if device and timed is not None else ""
         apart = any(shift for found in drawn.values() for shift in _side_by_side(found).values())
         canvas.note(figure, *said, line, "points of nearly equal cost are moved apart" if apart else "", clock)
     return figure
+
+
+def _unit(hours: Sequence[float]) -> tuple[str, int]:
+    """The unit that suits the longest of these, and how many of it an hour has."""
+    longest = max(hours, default=1.0)
+    return ("hours", 1) if longest >= 1 else ("minutes", 60) if 60 * longest >= 1 else ("seconds", 3600)
 
 
 def _finished(grouping: Grouping) -> list[Payload]:

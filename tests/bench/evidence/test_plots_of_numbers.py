@@ -161,6 +161,18 @@ def test_hours_are_a_second_row_where_every_run_tells_them(make):
     assert len(plots.cost(runs, hours).axes) == 1
 
 
+@pytest.mark.parametrize(
+    ("longest", "unit", "shown"), [(1.0, "hours", 1.0), (0.5, "minutes", 30.0), (0.01, "seconds", 36.0)]
+)
+def test_times_are_drawn_in_the_unit_that_suits_the_longest(make, longest, unit, shown):
+    runs = [costing(make(method, 0, (50,)), 4) for method in "ab"]
+    hours = {run["run_id"]: share * longest for run, share in zip(runs, (0.25, 1), strict=True)}
+    figure = plots.cost(runs, hours, "some GPU")
+    assert figure.axes[1].get_xlabel() == f"device {unit} of one run"
+    assert f"{unit} on some GPU" in said(figure)
+    assert [xy(line) for line in labelled(figure.axes[1], "_point")] == [[(shown / 4, 50)], [(shown, 50)]]
+
+
 def test_costs_far_apart_are_on_a_logarithmic_scale(make):
     near = [costing(make(m, 0, (50,)), passes) for m, passes in (("a", 1), ("b", 4))]
     far = [costing(make(m, 0, (50,)), passes) for m, passes in (("a", 1), ("b", 40))]
